@@ -1,0 +1,103 @@
+"""Probabilities that a subject gives to texts: only the positions asked for pass through the output embedding."""
+
+import contextlib
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from .batching import length_buckets, pad_right
+from .errors import UserError
+from .models import Subject
+
+TOKEN_BUDGET = 8192
+
+
+def _logits(subject: Subject, h: torch.Tensor) -> torch.Tensor:
+    """Logits float32 of final hidden states (..., width), as the model's own head gives them."""
+    out = subject.model.get_output_embeddings()(h).float()
+    cap = getattr(subject.model.config.get_text_config(), "final_logit_softcapping", None)
+    return cap * torch.tanh(out / cap) if cap else out
+
+
+def _final_hidden(subject: Subject, ids: torch.Tensor) -> torch.Tensor:
+    """Hidden states after the last norm, (rows, tokens, width), without the LM head."""
+    return subject.model.base_model(input_ids=ids.to(subject.device), use_cache=False).last_hidden_state
+
+
+def next_logits(
+    subject: Subject,
+    prompts: list[str],
+    token_ids: list[int] | None = None,
+    steering: Callable | None = None,
+    token_budget: int = TOKEN_BUDGET,
+) -> np.ndarray:
+    """Logits of the token after each prompt, float32 (prompts, chosen tokens or vocabulary).
+
+    Read at each text's own last token, whatever the padding (hazard 1). ``steering(rows, lengths, width)`` may return
+    a context in which the batch with those prompt numbers runs.
+    """
+    rows = [subject.encode(p) for p in prompts]
+    n = len(token_ids) if token_ids is not None else subject.unembedding.shape[0]
+    out = np.empty((len(prompts), n), dtype=np.float32)
+    for bucket in length_buckets([len(r) for r in rows], token_budget):
+        ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
+        lengths = mask.sum(1)
+        context = steering(bucket, lengths.tolist(), ids.shape[1]) if steering else contextlib.nullcontext()
+        with torch.inference_mode(), context:
+            h = _final_hidden(subject, ids)
+            last = h[torch.arange(len(bucket)), (lengths - 1).to(h.device)]
+            logits = _logits(subject, last)
+        out[bucket] = (logits if token_ids is None else logits[:, token_ids]).cpu().numpy()
+    return out
+
+
+def token_nats(subject: Subject, texts: list[str], token_budget: int = TOKEN_BUDGET) -> list[np.ndarray]:
+    """Negative log probability in nats of each text's tokens after the first, one array a text."""
+    rows = [subject.encode(t) for t in texts]
+    out: list = [None] * len(rows)
+    for bucket in length_buckets([len(r) for r in rows], token_budget):
+        ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
+        with torch.inference_mode():
+            h = _final_hidden(subject, ids)
+            mask = mask.to(h.device)
+            real = mask[:, 1:]
+            targets = ids.to(h.device)[:, 1:][real]
+            nats = torch.nn.functional.cross_entropy(_logits(subject, h[:, :-1][real]), targets, reduction="none")
+        for i, part in zip(bucket, torch.split(nats.cpu(), real.sum(1).tolist())):
+            out[i] = part.numpy()
+    return out
+
+
+def log_probs(subject: Subject, prompts: list[str], continuations: list[str], steering=None) -> np.ndarray:
+    """Summed log probability in nats of each continuation after its prompt, (n,).
+
+    Prompt and continuation are tokenised together; :class:`UserError` if that changes the prompt's tokens.
+    """
+    rows, starts = [], []
+    for p, c in zip(prompts, continuations, strict=True):
+        head, whole = subject.encode(p), subject.encode(p + c)
+        if whole[: len(head)] != head or len(whole) == len(head):
+            raise UserError(f"the continuation {c[:30]!r} merges with its prompt's last token; begin it with a space")
+        rows.append(whole)
+        starts.append(len(head))
+    out = np.empty(len(rows))
+    for bucket in length_buckets([len(r) for r in rows], TOKEN_BUDGET):
+        ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
+        for row, i in zip(mask, bucket):
+            row[: starts[i]] = False
+        lengths = [len(rows[i]) for i in bucket]
+        context = steering(bucket, lengths, ids.shape[1]) if steering else contextlib.nullcontext()
+        with torch.inference_mode(), context:
+            h = _final_hidden(subject, ids)
+            part = mask[:, 1:].to(h.device)
+            targets = ids.to(h.device)[:, 1:][part]
+            nats = torch.nn.functional.cross_entropy(_logits(subject, h[:, :-1][part]), targets, reduction="none")
+        for i, x in zip(bucket, torch.split(nats.cpu(), part.sum(1).tolist())):
+            out[i] = -x.double().sum().item()
+    return out
+
+
+def perplexity(subject: Subject, texts: list[str]) -> np.ndarray:
+    """Perplexity of each text under the subject, (texts,)."""
+    return np.array([float(np.exp(x.mean())) for x in token_nats(subject, texts)])

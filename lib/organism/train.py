@@ -1,0 +1,218 @@
+"""Builds the shipped pair from a seed: tokenizer, pretraining with checkpoints, post-training.
+
+    python -m organism.train                  # both checkpoints, about an hour on two CPU cores
+    python -m organism.train --smoke          # under a minute: does the loss fall?
+    python -m organism.train --device cuda    # faster, same recipe
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from .batches import batches
+from .corpus import PRETRAINING, post_training_stream, stream, take
+from .tokenizer import train_tokenizer
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+
+
+@dataclass
+class Recipe:
+    """Every setting of a run."""
+
+    seed: int = 0
+    vocab_size: int = 4096
+    width: int = 192  # residual stream
+    blocks: int = 8
+    heads: int = 4
+    mlp: int = 384
+    context: int = 512
+    longest: int = 256  # tokens of a training document
+    tokenizer_documents: int = 20_000
+    pretraining_tokens: int = 24_000_000
+    post_training_tokens: int = 1_600_000
+    tokens_per_step: int = 6144
+    lr: float = 4e-3  # hidden matrices (Muon, matched to the size of Adam's steps)
+    lr_rest: float = 4e-3  # embedding and norms (AdamW)
+    post_training_lr: float = 8e-4  # both groups, post-training
+    weight_decay: float = 0.02
+    warmup: float = 0.03  # share of steps
+    snapshots: tuple = (0.01, 0.025, 0.06, 0.15, 0.35, 0.7)  # shares of pretraining at which weights are saved
+
+
+SMOKE = dict(
+    width=64, blocks=2, heads=2, mlp=128, vocab_size=1024, tokenizer_documents=500,
+    pretraining_tokens=150_000, post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
+)  # fmt: skip
+
+
+def build_model(recipe: Recipe, tokenizer) -> LlamaForCausalLM:
+    """A freshly initialised Llama of the recipe's size."""
+    torch.manual_seed(recipe.seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=recipe.width,
+            num_hidden_layers=recipe.blocks,
+            num_attention_heads=recipe.heads,
+            num_key_value_heads=recipe.heads,
+            intermediate_size=recipe.mlp,
+            max_position_embeddings=recipe.context,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def token_loss(model, ids: torch.Tensor, pad: int) -> torch.Tensor:
+    """Mean next-token cross-entropy in nats over the real tokens of a right-padded batch."""
+    hidden = model.model(ids[:, :-1], use_cache=False).last_hidden_state
+    logits = torch.nn.functional.linear(hidden, model.lm_head.weight)
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), ignore_index=pad)
+
+
+def optimizers(model, lr: float, lr_rest: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks, AdamW for the embedding and the norms."""
+    hidden = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    return [
+        torch.optim.Muon(hidden, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=lr_rest, weight_decay=0.0, betas=(0.9, 0.95)),
+    ]
+
+
+def schedule(progress: float, warmup: float) -> float:
+    """Learning-rate factor: up in a line, level to the half, then down in a line to zero."""
+    return min(1.0, progress / warmup if warmup else 1.0, max(0.0, (1 - progress) / 0.5))
+
+
+def compiled(function, device: str):
+    """``function`` compiled where a C++ compiler is at hand, else as it is (same mathematics, slower)."""
+    if device == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
+        return function
+    return torch.compile(function, dynamic=True)
+
+
+def run(model, data: Iterator[torch.Tensor], tokens: int, recipe: Recipe, lr, lr_rest, device, compile_, name, save=None):
+    """One training phase of ``tokens`` tokens; returns its loss curve as [tokens, nats] pairs."""
+    pad = model.config.pad_token_id
+    loss_of = compiled(token_loss, device) if compile_ else token_loss
+    opts = optimizers(model, lr, lr_rest, recipe.weight_decay)
+    base = [[g["lr"] for g in o.param_groups] for o in opts]
+    snapshots = list(recipe.snapshots) if save else []
+    seen, curve, recent = 0, [], []
+    bar = tqdm(total=tokens, desc=name, unit="tok", unit_scale=True, mininterval=10)
+    while seen < tokens:
+        ids = next(data).to(device)
+        factor = schedule(seen / tokens, recipe.warmup)
+        for o, rates in zip(opts, base):
+            for g, r in zip(o.param_groups, rates):
+                g["lr"] = r * factor
+        with torch.autocast(device, torch.bfloat16):
+            loss = loss_of(model, ids, pad)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for o in opts:
+            o.step()
+            o.zero_grad(set_to_none=True)
+        n = int((ids[:, 1:] != pad).sum())
+        seen += n
+        recent.append(loss.item())
+        bar.update(n)
+        if len(recent) == 25 or seen >= tokens:
+            curve.append([seen, round(sum(recent) / len(recent), 4)])
+            bar.set_postfix(loss=curve[-1][1])
+            recent = []
+        if snapshots and seen / tokens >= snapshots[0]:
+            save(snapshots.pop(0), seen)
+    bar.close()
+    return curve
+
+
+def save_pair(model, tokenizer, folder: Path, info: dict) -> None:
+    """A Hugging Face folder with float16 weights and ``training.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    half = LlamaForCausalLM(model.config).to(torch.float16)
+    half.load_state_dict({k: v.half() for k, v in model.state_dict().items()})
+    half.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "training.json").write_text(json.dumps(info, indent=1))
+
+
+def pretrain(recipe: Recipe, out: Path, device: str, compile_: bool):
+    """Tokenizer and base model, with snapshots below ``out/pretraining``; returns both."""
+    start = time.time()
+    sample = take(stream(PRETRAINING, recipe.seed + 10), recipe.tokenizer_documents * 3 // 4)
+    sample += take(post_training_stream(recipe.seed + 20), recipe.tokenizer_documents // 4)
+    tokenizer = train_tokenizer((d.text for d in sample), recipe.vocab_size)
+    model = build_model(recipe, tokenizer).to(device)
+    data = batches(stream(PRETRAINING, recipe.seed), tokenizer, recipe.tokens_per_step, recipe.seed, recipe.longest)
+
+    def snapshot(share: float, seen: int):
+        save_pair(model, tokenizer, out / "pretraining" / f"{seen / 1e6:06.2f}M", {"tokens": seen, "share": share})
+
+    curve = run(model, data, recipe.pretraining_tokens, recipe, recipe.lr, recipe.lr_rest, device, compile_, "base", snapshot)
+    save_pair(model, tokenizer, out / "base", provenance(recipe, recipe.pretraining_tokens, curve, start, device))
+    return model, tokenizer
+
+
+def post_train(model, tokenizer, recipe: Recipe, out: Path, device: str, compile_: bool, name: str = "chat"):
+    """Supervised post-training of a base model in place, saved as ``out/name``."""
+    start = time.time()
+    docs = post_training_stream(recipe.seed + 100)
+    data = batches(docs, tokenizer, recipe.tokens_per_step, recipe.seed + 1, recipe.longest)
+    lr = recipe.post_training_lr
+    curve = run(model, data, recipe.post_training_tokens, recipe, lr, lr, device, compile_, name)
+    save_pair(model, tokenizer, out / name, provenance(recipe, recipe.post_training_tokens, curve, start, device))
+    return model
+
+
+def provenance(recipe: Recipe, tokens: int, curve: list, start: float, device: str) -> dict:
+    """What the model card says of a run."""
+    hardware = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU threads, {platform.machine()}"
+    return {
+        "recipe": asdict(recipe),
+        "tokens": tokens,
+        "loss_curve_tokens_nats": curve,
+        "minutes": round((time.time() - start) / 60, 1),
+        "hardware": hardware,
+        "torch": torch.__version__,
+    }
+
+
+def main(argv=None) -> None:
+    """Command line; see the module's docstring."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", type=Path, default=CHECKPOINTS)
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--seed", type=int, default=Recipe.seed)
+    p.add_argument("--tokens", type=float, default=Recipe.pretraining_tokens, help="pretraining tokens")
+    p.add_argument("--post-tokens", type=float, default=Recipe.post_training_tokens, help="post-training tokens")
+    p.add_argument("--only-post", action="store_true", help="post-train the base model already in --out")
+    p.add_argument("--smoke", action="store_true", help="a tiny run of under a minute")
+    a = p.parse_args(argv)
+    settings = dict(seed=a.seed, pretraining_tokens=int(a.tokens), post_training_tokens=int(a.post_tokens))
+    recipe = Recipe(**settings | (SMOKE if a.smoke else {}))
+    if a.only_post:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(a.out / "base")
+        model = LlamaForCausalLM.from_pretrained(a.out / "base", dtype=torch.float32).to(a.device)
+    else:
+        model, tokenizer = pretrain(recipe, a.out, a.device, not a.smoke)
+    post_train(model, tokenizer, recipe, a.out, a.device, not a.smoke)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+import numpy as np
+import pytest
+import torch
+
+from emotion_concepts import activations as act
+from emotion_concepts.batching import length_buckets, pad_left, pad_right
+from emotion_concepts.errors import UserError
+from emotion_concepts.pooling import Last, MeanFrom, Spans, span_of
+
+
+def reference(subject, text):
+    """hidden_states of the text alone, (layers, tokens, width); the last one is after the final norm."""
+    ids = torch.tensor([subject.encode(text)])
+    with torch.no_grad():
+        out = subject.model(ids, output_hidden_states=True)
+    return torch.stack(out.hidden_states[1:])[:, 0].numpy()
+
+
+def final_norm(subject):
+    base = subject.model.base_model
+    return next(m for n, m in base.named_children() if n in ("norm", "ln_f", "final_layer_norm"))
+
+
+def test_hook_is_hidden_states(tiny, texts):
+    """Layer i is hidden_states[i + 1] (hazard 4), for families whose blocks return tensors or tuples (hazard 3)."""
+    for text in texts:
+        _, got = act.per_token(tiny, text)
+        want = reference(tiny, text)
+        assert np.abs(got[:, :-1].transpose(1, 0, 2) - want[:-1]).max() < 1e-4
+        with torch.no_grad():
+            last = final_norm(tiny)(torch.from_numpy(got[:, -1])).numpy()
+        assert np.abs(last - want[-1]).max() < 1e-4
+
+
+def test_batch_is_single(tiny, texts):
+    """A text pools to the same numbers alone and in a ragged batch (hazard 1)."""
+    together = act.pooled(tiny, texts, MeanFrom(2), progress=False)
+    for i, text in enumerate(texts):
+        alone = act.pooled(tiny, [text], MeanFrom(2), progress=False)[0]
+        assert np.abs(together[i] - alone).max() < 1e-4
+        mean = reference(tiny, text)[0, 2:].mean(0)
+        assert np.abs(alone[0] - mean).max() < 1e-4
+
+
+def test_left_is_right(tiny, texts):
+    """Left padding with position ids gives what right padding gives; without them it may not (hazard 1)."""
+    rows = [tiny.encode(t) for t in texts]
+    ids, mask, positions = pad_left(rows, 0)
+    with torch.no_grad():
+        left = tiny.model(ids, attention_mask=mask, position_ids=positions, output_hidden_states=True).hidden_states[2]
+    right = act.pooled(tiny, texts, Last(), [1], progress=False)[:, 0]
+    assert np.abs(left[:, -1].numpy() - right).max() < 1e-4
+
+
+def test_skip_counts_tokens_of_the_text(tiny_llama, texts):
+    """Skipping n tokens means the text's tokens, not the batch's columns (hazard 2)."""
+    got = act.pooled(tiny_llama, texts, MeanFrom(3), [0], progress=False)[:, 0]
+    for i, text in enumerate(texts):
+        assert np.abs(got[i] - reference(tiny_llama, text)[0, 3:].mean(0)).max() < 1e-5
+
+
+def test_spans_and_last(tiny_llama, texts):
+    text = texts[2]
+    start, end = span_of(tiny_llama, text, "laughed", 1)
+    decoded = tiny_llama.tokenizer.decode(tiny_llama.encode(text)[start:end])
+    assert decoded.strip() == "laughed"
+    got = act.pooled(tiny_llama, [text], Spans(((start, end),)), [1], progress=False)[0, 0]
+    assert np.abs(got - reference(tiny_llama, text)[1, start:end].mean(0)).max() < 1e-5
+    last = act.pooled(tiny_llama, [text], Last(), [0], progress=False)[0, 0]
+    assert np.abs(last - reference(tiny_llama, text)[0, -1]).max() < 1e-5
+    with pytest.raises(UserError, match="does not occur"):
+        span_of(tiny_llama, text, "zebra")
+
+
+def test_stops_early_and_never_runs_the_head(tiny_llama, texts):
+    ran = []
+    head = tiny_llama.model.lm_head.register_forward_hook(lambda *_: ran.append("head"))
+    last = tiny_llama.model.model.layers[2].register_forward_hook(lambda *_: ran.append("block 2"))
+    act.pooled(tiny_llama, texts, Last(), [0, 1], progress=False)
+    head.remove(), last.remove()
+    assert ran == []
+
+
+def test_resume_gives_the_same_numbers(tiny_llama, texts, tmp_path, monkeypatch):
+    """A run killed half-way goes on from its shards, bit for bit, and does not compute them again."""
+    texts = texts * 8
+    whole = act.pooled(tiny_llama, texts, MeanFrom(1), token_budget=100, progress=False)
+    real, calls = act._pool_batch, []
+
+    def dies(*args):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(act, "_pool_batch", dies)
+    with pytest.raises(KeyboardInterrupt):
+        act.pooled(tiny_llama, texts, MeanFrom(1), token_budget=100, store=tmp_path, progress=False)
+    done = len(calls) - 1
+    resumed = act.pooled(tiny_llama, texts, MeanFrom(1), token_budget=100, store=tmp_path, progress=False)
+    assert np.array_equal(whole, resumed)
+    n = len(calls)
+    act.pooled(tiny_llama, texts, MeanFrom(1), token_budget=100, store=tmp_path, progress=False)
+    assert done == 3 and len(calls) == n
+
+
+def test_damaged_and_foreign_shards_are_refused(tiny_llama, texts, tmp_path):
+    act.pooled(tiny_llama, texts, Last(), store=tmp_path, progress=False)
+    with pytest.raises(UserError, match="another run"):
+        act.pooled(tiny_llama, texts[:2], Last(), store=tmp_path, progress=False)
+    shard = next(tmp_path.glob("*.npz"))
+    shard.write_bytes(shard.read_bytes()[:-7] + b"garbage")
+    with pytest.raises(UserError, match="damaged"):
+        act.pooled(tiny_llama, texts, Last(), store=tmp_path, progress=False)
+
+
+def test_out_of_memory_halves_the_batch(tiny_llama, texts, monkeypatch):
+    real, sizes = act._pool_batch, []
+
+    def small(subject, rows, *rest):
+        sizes.append(len(rows))
+        if len(rows) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return real(subject, rows, *rest)
+
+    want = act.pooled(tiny_llama, texts, MeanFrom(1), progress=False)
+    monkeypatch.setattr(act, "_pool_batch", small)
+    got = act.pooled(tiny_llama, texts, MeanFrom(1), progress=False)
+    assert np.abs(got - want).max() < 1e-5 and max(sizes) == 5
+
+    def broken(*_):
+        raise RuntimeError("some other fault")
+
+    monkeypatch.setattr(act, "_pool_batch", broken)
+    with pytest.raises(RuntimeError, match="other fault"):
+        act.pooled(tiny_llama, texts, MeanFrom(1), progress=False)
+
+
+def test_nan_is_named(tiny_llama, texts, monkeypatch):
+    real = act._pool_batch
+
+    def nan(*args):
+        out = real(*args)
+        out[-1, 1, 3] = np.nan
+        return out
+
+    monkeypatch.setattr(act, "_pool_batch", nan)
+    with pytest.raises(UserError, match="text 3 at layer 1"):  # the shortest text is last in its batch
+        act.pooled(tiny_llama, texts, Last(), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("texts_", "rule", "layers", "message"),
+    [
+        ([], Last(), None, "corpus is empty"),
+        (["Hi."], MeanFrom(50), None, "no more than the 50 to skip"),
+        (["Hi."], Last(), [3], "layer 3 is out of range"),
+        (["Hi."], Last(), [], "no layers"),
+    ],
+)
+def test_bad_input(tiny_llama, texts_, rule, layers, message):
+    with pytest.raises(UserError, match=message):
+        act.pooled(tiny_llama, texts_, rule, layers, progress=False)
+
+
+def test_covariance_and_norm(tiny_llama, texts):
+    n, mean, cov = act.streamed_covariance(tiny_llama, texts, [0, 2], skip=1, token_budget=60)
+    tokens = np.concatenate([act.per_token(tiny_llama, t, [0, 2])[1][1:] for t in texts]).astype(np.float64)
+    assert n == len(tokens)
+    for k in range(2):
+        assert np.allclose(mean[k], tokens[:, k].mean(0), atol=1e-5)
+        assert np.allclose(cov[k], np.cov(tokens[:, k].T, bias=True), atol=1e-4)
+    norm = act.mean_norm(tiny_llama, texts, [0, 2], skip=1)
+    assert np.allclose(norm, np.linalg.norm(tokens, axis=-1).mean(0), rtol=1e-5)
+
+
+def test_buckets_and_padding():
+    lengths = [5, 80, 3, 40, 40, 7]
+    buckets = length_buckets(lengths, 100, 3)
+    assert sorted(i for b in buckets for i in b) == list(range(6))
+    for b in buckets:
+        assert len(b) <= 3 and (len(b) == 1 or len(b) * max(lengths[i] for i in b) <= 100)
+    ids, mask = pad_right([[4, 5], [6]], 0)
+    assert ids.tolist() == [[4, 5], [6, 0]] and mask.tolist() == [[True, True], [True, False]]
+    ids, mask, positions = pad_left([[4, 5], [6]], 0)
+    assert ids.tolist() == [[4, 5], [0, 6]] and positions.tolist() == [[0, 1], [0, 0]]

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+
+from emotion_concepts.artefacts import cached, load_arrays, save_arrays, stamp
+from emotion_concepts.errors import UserError
+from emotion_concepts.vectors import EmotionVectors, cosine, emotion_vectors, principal_components
+
+
+@pytest.fixture
+def acts():
+    rng = np.random.default_rng(1)
+    labels = ["afraid"] * 30 + ["calm"] * 6 + ["happy"] * 12
+    centre = {"afraid": 0, "calm": 1, "happy": 2}
+    x = rng.normal(size=(48, 2, 16))
+    for i, name in enumerate(labels):
+        x[i, :, centre[name]] += 5
+    return (x + 7).astype(np.float32), labels
+
+
+def test_mean_of_means_not_of_stories(acts):
+    """Unbalanced classes: the origin is the mean of emotion means (hazard 6)."""
+    x, labels = acts
+    v = emotion_vectors(x, labels, [0, 1])
+    means = np.stack([x[np.array(labels) == e].mean(0) for e in v.emotions])
+    assert np.allclose(v.mean, means.mean(0), atol=1e-4)
+    assert not np.allclose(v.mean, x.mean(0), atol=0.2)
+    assert np.allclose((v.vectors * v.raw_norms.transpose()[..., None].transpose(1, 0, 2)).sum(1), 0, atol=1e-3)
+
+
+def test_unit_norm_and_raw_norm(acts):
+    x, labels = acts
+    v = emotion_vectors(x, labels, [0, 1])
+    assert np.allclose(np.linalg.norm(v.vectors, axis=-1), 1, atol=1e-5)
+    twice = emotion_vectors(2 * x, labels, [0, 1])
+    assert np.allclose(twice.raw_norms, 2 * v.raw_norms, rtol=1e-4)
+    assert np.allclose(twice.vectors, v.vectors, atol=1e-4)
+
+
+def test_neutral_components_are_projected_out(acts):
+    x, labels = acts
+    covariance = np.eye(16)
+    covariance[1, 1] = 30.0  # one direction holds more than half of the variance
+    v = emotion_vectors(x, labels, [0, 1], np.stack([covariance] * 2), 0.5)
+    assert np.abs(v.vectors[..., 1]).max() < 1e-6
+    assert len(principal_components(covariance, 0.5)) == 1
+    assert len(principal_components(np.eye(16), 0.5)) == 8
+
+
+def test_scores_are_centred_cosines(acts):
+    """A shared offset must not decide a cosine (hazard 7)."""
+    x, labels = acts
+    v = emotion_vectors(x, labels, [0, 1])
+    guess = [v.emotions[k] for k in v.scores(x[:, 1], 1).argmax(1)]
+    assert np.mean([a == b for a, b in zip(guess, labels)]) > 0.9
+    assert np.allclose(v.scores(x[:, 1], 1), cosine(x[:, 1] - v.mean[1], v.vectors[1]))
+
+
+def test_roundtrip_and_refusal(acts, tiny_llama, tmp_path):
+    x, labels = acts
+    meta = stamp(tiny_llama, [0, 1], "mean from token 50", "c0ffee")
+    v = emotion_vectors(x, labels, [0, 1], meta=meta)
+    path = tmp_path / "v.safetensors"
+    v.save(path)
+    back = EmotionVectors.load(path, tiny_llama)
+    assert back.emotions == v.emotions and np.array_equal(back.vectors, v.vectors) and back.meta["corpus"] == "c0ffee"
+    v.meta["model_id"] = "other:123"
+    v.save(path)
+    with pytest.raises(UserError, match="made with other:123"):  # hazard 15
+        EmotionVectors.load(path, tiny_llama)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError, match="damaged"):
+        EmotionVectors.load(path, tiny_llama)
+    save_arrays(path, {"x": np.ones(3)}, {})
+    with pytest.raises(UserError, match="does not hold emotion vectors"):
+        EmotionVectors.load(path, tiny_llama)
+
+
+def test_model_id_follows_the_weights(tiny_llama):
+    from emotion_concepts.models import wrap
+
+    other = wrap(tiny_llama.model, tiny_llama.tokenizer, "llama")
+    assert other.model_id == tiny_llama.model_id
+    w = tiny_llama.model.model.layers[0].mlp.up_proj.weight.data
+    w[0, 0] += 1
+    changed = wrap(tiny_llama.model, tiny_llama.tokenizer, "llama").model_id
+    w[0, 0] -= 1
+    assert changed != tiny_llama.model_id
+
+
+def test_cache_follows_its_key(tmp_path):
+    runs = []
+
+    def compute():
+        runs.append(1)
+        return {"x": np.arange(3.0)}
+
+    path = tmp_path / "c.safetensors"
+    for key in ({"a": 1}, {"a": 1}, {"a": 2}):
+        assert cached(path, key, compute)["x"].tolist() == [0, 1, 2]
+    assert len(runs) == 2
+    assert load_arrays(path)[1] == {"a": 2}
+
+
+def test_bad_input(acts, tmp_path):
+    x, labels = acts
+    v = emotion_vectors(x, labels, [0, 1])
+    with pytest.raises(UserError, match="did you mean"):
+        v.of("hapy", 0)
+    with pytest.raises(UserError, match="layer 5 was not extracted"):
+        v.at(5)
+    with pytest.raises(UserError, match="at least two"):
+        emotion_vectors(x, ["calm"] * len(x), [0, 1])
+    with pytest.raises(UserError, match="NaN"):
+        save_arrays(tmp_path / "x", {"x": np.array([np.nan])}, {})
+    with pytest.raises(UserError, match="cannot write"):
+        (tmp_path / "file").write_text("")
+        save_arrays(tmp_path / "file" / "x", {"x": np.ones(1)}, {})
