@@ -1,0 +1,1 @@
+"""One module an experiment; functions take a subject and return tables, arrays or dataclasses."""

@@ -1,0 +1,93 @@
+"""The arrangement of emotion vectors: similarity, clusters, principal components, agreement (paper, section 3).
+
+All functions take unit vectors (emotions, width): raw norms would let a few emotions set the axes (hazard 7).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+from scipy.spatial.distance import squareform
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from ..errors import UserError
+from ..reference import cluster_of, norms
+from ..vectors import EmotionVectors
+
+
+def similarity(vectors: np.ndarray) -> np.ndarray:
+    """Cosine matrix (emotions, emotions) of unit vectors (emotions, width)."""
+    if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
+        raise UserError("geometry needs unit vectors; use EmotionVectors.at(layer)")
+    return np.clip(vectors @ vectors.T, -1, 1)
+
+
+def dendrogram_order(matrix: np.ndarray) -> np.ndarray:
+    """Order of the rows of a similarity matrix by average-linkage clustering with optimal leaf order."""
+    distance = 1 - (matrix + matrix.T) / 2
+    np.fill_diagonal(distance, 0)
+    condensed = squareform(distance, checks=False)
+    return leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))
+
+
+def clusters(vectors: np.ndarray, emotions: list[str], k: int = 10, seed: int = 0) -> tuple[pd.DataFrame, float]:
+    """k-means on unit vectors: a table (emotion, found, paper's cluster) and the adjusted Rand index with the paper's."""
+    found = KMeans(k, n_init=20, random_state=seed).fit_predict(vectors)
+    table = pd.DataFrame({"emotion": emotions, "found": found, "paper": [cluster_of(e) for e in emotions]})
+    return table, float(adjusted_rand_score(table.paper, table.found))
+
+
+def shuffled_rand(table: pd.DataFrame, n: int = 1000, seed: int = 0) -> np.ndarray:
+    """Adjusted Rand index after shuffling the found labels, (n,): what chance gives."""
+    rng = np.random.default_rng(seed)
+    return np.array([adjusted_rand_score(table.paper, rng.permutation(table.found)) for _ in range(n)])
+
+
+def umap_layout(vectors: np.ndarray, seed: int = 0, neighbours: int = 12) -> np.ndarray:
+    """Two coordinates for each emotion, (emotions, 2); a picture, not a measure."""
+    from umap import UMAP  # slow to import
+
+    return UMAP(n_neighbors=neighbours, min_dist=0.3, metric="cosine", random_state=seed, n_jobs=1).fit_transform(vectors)
+
+
+@dataclass
+class Components:
+    """Principal components of unit vectors: ``scores`` (emotions, k), ``share`` of variance (k,), ``axes`` (k, width)."""
+
+    emotions: list[str]
+    scores: np.ndarray
+    share: np.ndarray
+    axes: np.ndarray
+
+
+def components(vectors: np.ndarray, emotions: list[str], k: int = 10) -> Components:
+    """PCA of the emotions' unit vectors; the sign of PC1 is set so that ``happy`` or the first word scores high."""
+    x = vectors - vectors.mean(0)
+    u, s, axes = np.linalg.svd(x, full_matrices=False)
+    scores = (u * s)[:, :k]
+    anchor = emotions.index("happy") if "happy" in emotions else 0
+    signs = np.where(scores[anchor] < 0, -1.0, 1.0)
+    return Components(emotions, scores * signs, (s**2 / (s**2).sum())[:k], axes[:k] * signs[:, None])
+
+
+def rated(emotions: list[str]) -> pd.DataFrame:
+    """Human norms of those emotions that have them, in the order of ``emotions``."""
+    table = norms()
+    return table.loc[[e for e in emotions if e in table.index]]
+
+
+def norm_correlations(pcs: Components, k: int = 3) -> pd.DataFrame:
+    """Pearson r of the first k components with the norms' pleasure and arousal over the rated words."""
+    ratings = rated(pcs.emotions)
+    rows = [pcs.emotions.index(e) for e in ratings.index]
+    table = {axis: [np.corrcoef(pcs.scores[rows, i], ratings[axis])[0, 1] for i in range(k)] for axis in ("pleasure", "arousal")}
+    return pd.DataFrame(table, index=[f"PC{i + 1}" for i in range(k)])
+
+
+def layer_agreement(vectors: EmotionVectors) -> pd.DataFrame:
+    """RSA between layers: cosine of their 171 x 171 similarity matrices, as the paper measures it (figure 9)."""
+    flat = np.stack([similarity(v).ravel() for v in vectors.vectors])
+    flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+    return pd.DataFrame(flat @ flat.T, index=vectors.layers, columns=vectors.layers)

@@ -1,0 +1,133 @@
+"""Next-token logits of many prompts that begin alike: the common beginning is read once.
+
+Prompts of a group share their longest common run of tokens. The groups' beginnings go through the model first and
+leave their keys and values; the endings follow, every ending of every group whose beginning has the same length in
+common batches, so that one batch holds many prompts and many steering conditions.
+"""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+from .batching import length_buckets, pad_right
+from .errors import UserError
+from .models import Subject
+from .scoring import _final_hidden, _logits
+from .steering import steer
+
+TOKEN_BUDGET = 4096
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Steering of one group of prompts: ``vector`` (width,) or dict layer -> (width,), strength as in :func:`steer`."""
+
+    vector: object
+    strength: float
+
+
+@dataclass
+class Prompt:
+    """A prompt, the group whose beginning it shares, and the token spans that its group's condition steers."""
+
+    text: str
+    group: int
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+def _steering(subject, conditions, rows_spans, lengths, offset, layers, norms):
+    """A steering context for rows with ``conditions`` on those parts of their spans that lie in this pass."""
+    width = max(lengths)
+    mask = np.zeros((len(conditions), width), dtype=bool)
+    for row, spans in zip(mask, rows_spans):
+        for start, end in spans:
+            row[max(0, start - offset) : max(0, end - offset)] = True
+    if layers is None or not mask.any():
+        return steer(subject, np.zeros(subject.width), 0.0, [0], np.ones(subject.n_layers))
+    zero = np.zeros(subject.width, dtype=np.float32)
+    strengths = np.array([c.strength if c else 0.0 for c in conditions], dtype=np.float32)
+    vector = {
+        layer: np.stack([zero if c is None else c.vector[layer] if isinstance(c.vector, dict) else c.vector for c in conditions])
+        for layer in layers
+    }
+    return steer(subject, vector, strengths, layers, norms, mask)
+
+
+def _take(cache, rows: torch.Tensor) -> DynamicCache:
+    """Keys and values of chosen rows (which may repeat) as a new cache."""
+    out = DynamicCache()
+    for i, layer in enumerate(cache.layers):
+        out.update(layer.keys[rows], layer.values[rows], i)
+    return out
+
+
+def grouped_logits(
+    subject: Subject,
+    prompts: list[Prompt],
+    token_ids: list[int],
+    conditions: list[Condition | None] | None = None,
+    layers=None,
+    norms=None,
+    token_budget: int = TOKEN_BUDGET,
+) -> np.ndarray:
+    """Logits of ``token_ids`` after each prompt, float32 (prompts, tokens).
+
+    ``conditions[group]`` steers the group's prompts at their spans in ``layers``; None leaves a group as it is.
+    """
+    if not prompts:
+        raise UserError("no prompts to read")
+    cache_of_text: dict[str, list[int]] = {}
+    rows = [cache_of_text.setdefault(p.text, subject.encode(p.text)) for p in prompts]
+    members = defaultdict(list)
+    for i, p in enumerate(prompts):
+        members[p.group].append(i)
+    # at least one token must remain for the ending, so that its logits are computed
+    common = {
+        g: min(len(os.path.commonprefix([rows[i] for i in ids])), min(len(rows[i]) for i in ids) - 1)
+        for g, ids in members.items()
+    }
+    by_length = defaultdict(list)
+    for g, n in common.items():
+        by_length[n].append(g)
+    out = np.empty((len(prompts), len(token_ids)), dtype=np.float32)
+    conditions = conditions or [None] * (max(members) + 1)
+    for n, groups in sorted(by_length.items()):
+        per_pass = max(1, token_budget // max(n, 1))
+        for k in range(0, len(groups), per_pass):
+            _pass(subject, prompts, rows, groups[k : k + per_pass], members, n, conditions, layers, norms, token_ids, token_budget, out)
+    return out
+
+
+def _pass(subject, prompts, rows, groups, members, n, conditions, layers, norms, token_ids, token_budget, out):
+    """Read the beginnings (length ``n``) of ``groups``, then all their endings, into ``out``."""
+    cache = None
+    if n:
+        ids = torch.tensor([rows[members[g][0]][:n] for g in groups], device=subject.device)
+        heads = [[s for s in prompts[members[g][0]].spans if s[0] < n] for g in groups]
+        context = _steering(subject, [conditions[g] for g in groups], heads, [n] * len(groups), 0, layers, norms)
+        with torch.inference_mode(), context:
+            cache = subject.model.base_model(input_ids=ids, use_cache=True, past_key_values=DynamicCache()).past_key_values
+    place = {g: k for k, g in enumerate(groups)}
+    items = [i for g in groups for i in members[g]]
+    endings = [rows[i][n:] for i in items]
+    for bucket in length_buckets([len(e) for e in endings], token_budget):
+        chosen = [items[b] for b in bucket]
+        ids, mask = pad_right([endings[b] for b in bucket], subject.tokenizer.pad_token_id)
+        lengths = mask.sum(1)
+        conds = [conditions[prompts[i].group] for i in chosen]
+        context = _steering(subject, conds, [prompts[i].spans for i in chosen], lengths.tolist(), n, layers, norms)
+        with torch.inference_mode(), context:
+            if cache is None:
+                h = _final_hidden(subject, ids)
+            else:
+                past = _take(cache, torch.tensor([place[prompts[i].group] for i in chosen], device=subject.device))
+                positions = torch.arange(n, n + ids.shape[1], device=subject.device).unsqueeze(0)
+                h = subject.model.base_model(
+                    input_ids=ids.to(subject.device), position_ids=positions, past_key_values=past, use_cache=True
+                ).last_hidden_state
+            last = h[torch.arange(len(chosen)), (lengths - 1).to(h.device)]
+            out[chosen] = _logits(subject, last)[:, token_ids].cpu().numpy()
