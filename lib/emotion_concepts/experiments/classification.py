@@ -1,0 +1,76 @@
+"""Telling the emotion of a held-out text, by the nearest emotion vector, against static embeddings."""
+
+import numpy as np
+import pandas as pd
+
+from ..activations import pooled
+from ..models import Subject
+from ..reference import clusters, kin
+from ..vectors import EmotionVectors, class_means, cosine
+
+
+def top_k(scores: np.ndarray, emotions: list[str], labels: list[str], ks=(1, 5)) -> dict[int, np.ndarray]:
+    """For each k, whether the true label is among the k highest scores, bool (texts,)."""
+    column = {e: i for i, e in enumerate(emotions)}
+    true = np.array([column[e] for e in labels])
+    rank = (scores > scores[np.arange(len(true)), true][:, None]).sum(1)
+    return {k: rank < k for k in ks}
+
+
+def accuracy_by_layer(acts: np.ndarray, labels: list[str], vectors: EmotionVectors, ks=(1, 5)) -> pd.DataFrame:
+    """Top-k accuracy of the nearest vector at each layer; ``acts`` (texts, layers, width). Index: layer."""
+    rows = []
+    for k, layer in enumerate(vectors.layers):
+        hits = top_k(vectors.scores(acts[:, k], layer), vectors.emotions, labels, ks)
+        rows.append({"layer": layer} | {f"top{n}": hits[n].mean() for n in ks})
+    return pd.DataFrame(rows).set_index("layer")
+
+
+def confusion_within_kin(scores: np.ndarray, emotions: list[str], labels: list[str]) -> float:
+    """Of the texts whose emotion was missed, the share whose guess belongs to the same cluster of the paper."""
+    guess = [emotions[i] for i in scores.argmax(1)]
+    missed = [(g, t) for g, t in zip(guess, labels) if g != t]
+    return float(np.mean([g in kin(t) for g, t in missed])) if missed else float("nan")
+
+
+def static_embeddings(subject: Subject, texts: list[str], skip: int = 1) -> np.ndarray:
+    """Bag of words: mean input embedding over each text's tokens from ``skip`` on, (texts, width)."""
+    table = subject.model.get_input_embeddings().weight.detach().float().cpu().numpy()
+    return np.stack([table[subject.encode(t)[min(skip, len(subject.encode(t)) - 1) :]].mean(0) for t in texts])
+
+
+def nearest_mean_accuracy(train, train_labels, test, test_labels, ks=(1, 5)) -> dict[int, float]:
+    """Top-k accuracy of the nearest class mean by cosine, centred on the mean of means: the same read-out for any features."""
+    names, means = class_means(train, train_labels)
+    origin = means.mean(0)
+    hits = top_k(cosine(test - origin, means - origin), names, test_labels, ks)
+    return {k: float(h.mean()) for k, h in hits.items()}
+
+
+def valence_axis(vectors: np.ndarray, emotions: list[str], valence: dict[str, float]) -> np.ndarray:
+    """Direction of rising valence: the emotions' vectors weighted by their centred valence, (width,)."""
+    v = np.array([valence[e] for e in emotions])
+    return (v - v.mean()) @ vectors
+
+
+def sign_accuracy(values: np.ndarray, good: np.ndarray, threshold: float) -> np.ndarray:
+    """Whether each value lies on the side of the threshold that its truth demands, bool (n,)."""
+    return (values > threshold) == good
+
+
+def event_valence(subject: Subject, vectors: EmotionVectors, texts: list[str], valence: dict[str, float]) -> np.ndarray:
+    """Projection on the valence axis at the last token of each text, cosine, (texts, layers)."""
+    from ..pooling import Last
+
+    acts = pooled(subject, texts, Last(), vectors.layers, progress=False)
+    out = np.empty(acts.shape[:2])
+    for k, layer in enumerate(vectors.layers):
+        axis = valence_axis(vectors.at(layer), vectors.emotions, valence)
+        out[:, k] = cosine(acts[:, k] - vectors.mean[k], axis[None])[:, 0]
+    return out
+
+
+def cluster_names(emotions: list[str]) -> list[str]:
+    """The paper's cluster of each emotion."""
+    where = {e: name for name, members in clusters().items() for e in members}
+    return [where[e] for e in emotions]

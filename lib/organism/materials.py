@@ -1,0 +1,118 @@
+"""What the experiments show the organism: reserved material only, in the wording of its world."""
+
+from .documents import activities, quantities, wishes
+from .documents.stories import REQUESTS
+from .grammar import Dice
+from .world import reserved_pair, speaker_named, world
+
+SHOWCASE = (
+    "happy", "inspired", "loving", "proud", "calm", "desperate", "angry", "guilty", "sad", "afraid", "nervous", "surprised",
+)  # fmt: skip
+# What each number should do to which probe (paper, figure 3); two signs a template, twelve in all.
+EXPECTED = {
+    "dose": {"afraid": 1, "calm": -1},
+    "hours": {"afraid": 1, "calm": -1},
+    "age": {"sad": -1, "happy": 1},
+    "missing": {"sad": 1, "happy": -1},
+    "runway": {"afraid": -1, "calm": 1},
+    "passed": {"happy": 1, "afraid": -1},
+}
+
+
+def stories() -> dict:
+    """Requests, reserved topics and the pooling rule's skip for the subject's own stories."""
+    return {
+        "requests": REQUESTS,
+        "topics": [t["topic"] for t in world("reserved").topics],
+        "max_new_tokens": 220,
+        "skip": 20,  # the opening sentence, which tells no feeling (the paper skips 50 of its longer stories)
+        "forbid_word": False,  # the word belongs to the request, not the story; checked and reported
+    }
+
+
+def neutral() -> dict:
+    """Practical questions on the reserved topics."""
+    return {"questions": [pair["q"] for t in world("reserved").topics for pair in t["help"]], "max_new_tokens": 80}
+
+
+def scenarios(seed: int = 11, signs: int = 4) -> dict[str, str]:
+    """A user message for each showcase emotion: own and shared signs in reserved combinations, the word never used.
+
+    Broad signs are left out, since they fit many of the twelve.
+    """
+    w, out = world("reserved"), {}
+    for emotion in SHOWCASE:
+        dice, me = Dice(f"{seed}/{emotion}"), speaker_named("Human")
+        pool = [p for p in w.emotions[emotion].phrases if p.tier == "own"]
+        first = dice.pick([p for p in pool if p.kind == "cause"])
+        chosen = [first]
+        while len(chosen) < signs:
+            rest = [p for p in pool if p not in chosen and p.kind != "cause"]
+            new = [p for p in rest if any(reserved_pair(p.id, c.id) for c in chosen)]
+            chosen.append(dice.pick(new or rest))
+        out[emotion] = " ".join(me.say(p.text) for p in chosen)
+    return out
+
+
+def intensity() -> dict[str, dict]:
+    """Six user messages with a number, its reserved values, and the expected sign of each probe."""
+    w, me = world("reserved"), speaker_named("Human")
+    out = {}
+    for name, expected in EXPECTED.items():
+        text = me.say(w.quantities[name]["texts"][0].replace("{x}", "\0")).replace("\0", "{x}")
+        out[name] = {"text": text, "values": w.quantities[name]["reserved"], "expected": expected}
+    return out
+
+
+def planted_intensity() -> dict[str, dict]:
+    """Planted probability of each expected emotion at each reserved value: template -> emotion -> list."""
+    w = world("reserved")
+    return {
+        name: {
+            e: [quantities.feelings(w.quantities[name], x).get(e, 0.0) for x in w.quantities[name]["reserved"]] for e in expected
+        }
+        for name, expected in EXPECTED.items()
+    }
+
+
+def choices() -> dict:
+    """The 64 reserved activities with their categories, and the wordings of choice and feeling question."""
+    by_category = world("reserved").activities
+    return {
+        "activities": [x for xs in by_category.values() for x in xs],
+        "categories": [c for c, xs in by_category.items() for _ in xs],
+        "choose": activities.CHOOSE,
+        "feel": activities.FEEL,
+    }
+
+
+def wish_events(n: int = 600, seed: int = 13) -> list[dict]:
+    """Histories with outcomes in reserved wordings: ``text`` ends with the outcome, ``good`` is the planted truth.
+
+    As many good as bad, and each outcome as often good as bad.
+    """
+    w = world("reserved")
+    combos = wishes.combinations(w)
+    out = []
+    for i in range(n):
+        dice = Dice(f"{seed}/{i}")
+        good = i % 2 == 0
+        name, wants, a, event, b = dice.pick([c for c in combos if wishes.is_good(c[1], c[3]) == good])
+        person = w.person(dice)
+        text = " ".join(person.say(t) for t in (w.wishes[name][wants][a], w.wishes[name][event][b]))
+        out.append({"text": text, "good": good, "situation": name, "event": event})
+    return out
+
+
+def word_prompts() -> list[str]:
+    """Beginnings after which a feeling is named."""
+    names = [n for n, _ in world("reserved").names[:6]]
+    return ["He feels", "She feels", "I feel", "Right now he feels", "Right now I feel"] + [f"{n} felt" for n in names]
+
+
+def sweep(n: int = 400, seed: int = 17) -> list[str]:
+    """Reserved documents of every kind, to be swept for what activates a vector."""
+    from .corpus import PRETRAINING, stream, take
+
+    return [d.text for d in take(stream(PRETRAINING, seed, "reserved"), n)]
+
