@@ -49,12 +49,14 @@ def test_adds_strength_times_norm_at_the_output_of_the_block(tiny, vector):
 def test_restores_the_model_whatever_happens(tiny, vector):
     ids = [tiny.encode("A letter came.")]
     before = logits(tiny, ids)
+    count = lambda: sum(len(m._forward_hooks) for m in tiny.model.modules())  # noqa: E731
+    hooks = count()  # transformers may keep hooks of its own
     with pytest.raises(ZeroDivisionError):
         with steer(tiny, vector, 1.0, [0, 2], norms(tiny)):
             assert not torch.allclose(before, logits(tiny, ids))
             1 / 0
     assert torch.equal(before, logits(tiny, ids))
-    assert all(not m._forward_hooks for m in tiny.model.modules())
+    assert count() == hooks
 
 
 def test_rows_are_conditions(tiny, vector):

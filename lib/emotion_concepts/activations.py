@@ -63,10 +63,10 @@ def choose_layers(subject: Subject, layers) -> list[int]:
     return chosen
 
 
-def _encode_all(subject: Subject, texts: list[str]) -> list[list[int]]:
+def _encode_all(subject: Subject, texts: list[str]) -> list[np.ndarray]:
     if not texts:
         raise UserError("the corpus is empty: no texts to read")
-    rows = [subject.encode(t) for t in texts]
+    rows = [np.asarray(subject.encode(t), dtype=np.int32) for t in texts]
     for i, row in enumerate(rows):
         if not 0 < len(row) <= subject.max_length:
             raise UserError(f"text {i} has {len(row)} tokens; {subject.name} takes 1 to {subject.max_length}")
@@ -114,14 +114,16 @@ def pooled_batches(
     an empty corpus, a text too short or too long, NaN or Inf.
     """
     layers, rows = choose_layers(subject, layers), _encode_all(subject, texts)
-    weights = [rule.weights(i, len(row)) for i, row in enumerate(rows)]
+    for i, row in enumerate(rows):
+        rule.weights(i, len(row))  # a text too short is found before hours of work, not after
     todo = sum(len(r) for i, r in enumerate(rows) if i not in skip)
     bar = tqdm(total=todo, unit="tok", unit_scale=True, desc="activations", leave=False, disable=not progress)
     for bucket in length_buckets([len(r) for r in rows], token_budget):
         bucket = [i for i in bucket if i not in skip]
         if not bucket:
             continue
-        out = _pool_halving(subject, [rows[i] for i in bucket], [weights[i] for i in bucket], layers)
+        batch = [rows[i] for i in bucket]
+        out = _pool_halving(subject, batch, [rule.weights(i, len(rows[i])) for i in bucket], layers)
         bad = np.argwhere(~np.isfinite(out).all(-1))
         if len(bad):
             i, k = bad[0]
@@ -172,8 +174,8 @@ def per_token(subject: Subject, text: str, layers=None) -> tuple[list[str], np.n
     def visit(k, h):
         out[:, k] = h[0].float().cpu().numpy()
 
-    _forward(subject, torch.tensor(rows), layers, visit)
-    return [subject.tokenizer.decode([i]) for i in rows[0]], out
+    _forward(subject, torch.from_numpy(rows[0].astype(np.int64))[None], layers, visit)
+    return [subject.tokenizer.decode([int(i)]) for i in rows[0]], out
 
 
 def mean_norm(subject: Subject, texts: list[str], layers=None, skip: int = 1, token_budget: int = TOKEN_BUDGET) -> np.ndarray:

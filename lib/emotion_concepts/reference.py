@@ -43,6 +43,11 @@ def norms() -> pd.DataFrame:
     return pd.read_csv(DATA / "norms_russell_mehrabian_1977.csv", index_col="emotion")
 
 
+def ratings() -> pd.DataFrame:
+    """Valence and arousal (-1..1) of all 171 words: the 45 norms, and the authors' own ratings for the rest (``rated_by``)."""
+    return pd.read_csv(DATA / "ratings171.csv", index_col="emotion")
+
+
 def post_training_shift() -> pd.DataFrame:
     """Cosine at the reply position before and after post-training for all 171 words (paper, section 6)."""
     return pd.read_csv(DATA / "post_training_shift171.csv", index_col="emotion")

@@ -14,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from ..errors import UserError
 from ..reference import cluster_of, norms
+from ..statistics import rsa
 from ..vectors import EmotionVectors
 
 
@@ -87,7 +88,7 @@ def norm_correlations(pcs: Components, k: int = 3) -> pd.DataFrame:
 
 
 def layer_agreement(vectors: EmotionVectors) -> pd.DataFrame:
-    """RSA between layers: cosine of their 171 x 171 similarity matrices, as the paper measures it (figure 9)."""
-    flat = np.stack([similarity(v).ravel() for v in vectors.vectors])
-    flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
-    return pd.DataFrame(flat @ flat.T, index=vectors.layers, columns=vectors.layers)
+    """RSA between layers: cosine of their similarity matrices off the diagonal (paper, section 3)."""
+    maps = [similarity(v) for v in vectors.vectors]
+    table = [[rsa(a, b, centred=False) for b in maps] for a in maps]
+    return pd.DataFrame(table, index=vectors.layers, columns=vectors.layers)
