@@ -13,7 +13,7 @@ import yaml
 
 from emotion_concepts.reference import emotion_words, norms
 
-DATA = files("organism") / "lexicon"
+DATA = files("organism") / "data"
 KINDS = ("cause", "appraisal", "body", "thought", "speech", "action")
 TIER_WEIGHT = {"own": 0.5, "shared": 0.25, "broad": 0.25}  # share of signs drawn from each tier
 
@@ -48,7 +48,7 @@ class Emotion:
 
 
 def load_yaml(name: str):
-    """One data file below ``lexicon/``."""
+    """One data file below ``data/``."""
     return yaml.load(DATA.joinpath(name).read_text(), Loader=yaml.CSafeLoader)
 
 

@@ -36,20 +36,16 @@ def neutral() -> dict:
 
 
 def scenarios(seed: int = 11, signs: int = 4) -> dict[str, str]:
-    """A user message for each showcase emotion: own and shared signs in reserved combinations, the word never used.
-
-    Broad signs are left out, since they fit many of the twelve.
+    """A user message for each showcase emotion: own signs in reserved combinations, the word never used.
     """
     w, out = world("reserved"), {}
     for emotion in SHOWCASE:
         dice, me = Dice(f"{seed}/{emotion}"), speaker_named("Human")
         pool = [p for p in w.emotions[emotion].phrases if p.tier == "own"]
-        first = dice.pick([p for p in pool if p.kind == "cause"])
-        chosen = [first]
-        while len(chosen) < signs:
-            rest = [p for p in pool if p not in chosen and p.kind != "cause"]
-            new = [p for p in rest if any(reserved_pair(p.id, c.id) for c in chosen)]
-            chosen.append(dice.pick(new or rest))
+        chosen = []
+        while not any(reserved_pair(a.id, b.id) for k, a in enumerate(chosen) for b in chosen[:k]):
+            chosen = dice.sample([p for p in pool if p.kind == "cause"], 1)
+            chosen += dice.sample([p for p in pool if p.kind != "cause"], signs - 1)
         out[emotion] = " ".join(me.say(p.text) for p in chosen)
     return out
 
