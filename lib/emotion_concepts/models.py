@@ -122,6 +122,24 @@ def shipped_path(name: str) -> Path:
     return path
 
 
+def locate(name_or_path: str) -> str:
+    """Where a model comes from: the folder of a checkpoint, or a hub name as it was given.
+
+    :class:`UserError` for a folder without configuration or weights, and for a path that does not exist.
+    """
+    path = shipped_path(SHIPPED[name_or_path]) if name_or_path in SHIPPED else name_or_path
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise UserError(f"{folder} holds no config.json; give the folder of a Hugging Face checkpoint")
+        if not (any(folder.glob("*.safetensors*")) or any(folder.glob("*.bin*"))):
+            raise UserError(f"{folder} holds no weights (*.safetensors); download them or rebuild the checkpoint")
+        return str(folder)
+    if str(path).startswith((".", "/", "~")):
+        raise UserError(f"no folder {path}; give a local checkpoint, a hub name, or 'organism'")
+    return str(path)
+
+
 def load_model(name_or_path: str = "organism", dtype: str = "float32", device: str = "auto") -> Subject:
     """Load a model by alias (``organism``, ``organism-base``), local folder or hub name.
 
@@ -130,15 +148,7 @@ def load_model(name_or_path: str = "organism", dtype: str = "float32", device: s
     """
     if dtype not in DTYPES:
         raise UserError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
-    path = shipped_path(SHIPPED[name_or_path]) if name_or_path in SHIPPED else name_or_path
-    folder = Path(path)
-    if folder.is_dir():
-        if not (folder / "config.json").exists():
-            raise UserError(f"{folder} holds no config.json; give the folder of a Hugging Face checkpoint")
-        if not (any(folder.glob("*.safetensors*")) or any(folder.glob("*.bin*"))):
-            raise UserError(f"{folder} holds no weights (*.safetensors); download them or rebuild the checkpoint")
-    elif str(path).startswith((".", "/", "~")):
-        raise UserError(f"no folder {path}; give a local checkpoint, a hub name, or 'organism'")
+    path = locate(name_or_path)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -148,5 +158,5 @@ def load_model(name_or_path: str = "organism", dtype: str = "float32", device: s
         reason = str(e).strip().splitlines()[0]
         raise UserError(f"cannot load model {name_or_path!r}: {reason} Use a local folder, a hub name or 'organism'.") from e
     revision = getattr(model.config, "_commit_hash", None)
-    is_organism = name_or_path in SHIPPED or (folder / "training.json").exists()
+    is_organism = name_or_path in SHIPPED or (Path(path) / "training.json").exists()
     return wrap(model.to(device), tokenizer, str(name_or_path), revision, is_organism)
