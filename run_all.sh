@@ -1,37 +1,92 @@
 #!/usr/bin/env bash
 # Everything this repository does, from a bare machine with Python 3.11 or newer.
-#   ./run_all.sh [run] [options]   run the notebooks, refresh figures, print the claims  (--help for options)
-#   ./run_all.sh test [options]    run the tests (options go to pytest)
-#   ./run_all.sh lab               open the notebooks in JupyterLab
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-export MPLBACKEND=Agg TOKENIZERS_PARALLELISM=false PYTHONHASHSEED=0 PYDEVD_DISABLE_FILE_VALIDATION=1
-
-# The environment: .venv of this folder, made and filled when the pins are new.
 venv="$here/.venv"
-stamp="$(cat "$here/pyproject.toml" "$here/constraints.txt" | cksum)"
-if [ "$(cat "$venv/.stamp" 2>/dev/null || true)" != "$stamp" ]; then
-  python="${PYTHON:-python3}"
-  if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-    echo "error: Python 3.11 or newer is needed; install it, or name it: PYTHON=python3.12 ./run_all.sh" >&2
-    exit 1
+
+usage() {
+  cat <<'TEXT'
+./run_all.sh [run] [options]   run the notebooks, refresh the figures, print the claims
+./run_all.sh test [options]    run the tests and the notebooks' check cells (options go to pytest)
+./run_all.sh lab [options]     open the notebooks in JupyterLab
+
+Options of run:
+  --model M      the shipped model (organism, the default), a local folder, or a hub name
+  --base M       the pretrained partner of M
+  --profile P    quick, default or paper: how large the run is
+  --only NN      this notebook only, such as 03 (repeatable)
+  --from NN      this notebook and the later ones
+  --param k=v    set a parameter of a notebook (repeatable)
+  --out DIR      folder for results (default: runs/<model>/<profile>)
+  --fresh        delete earlier results of the chosen notebooks first
+
+An active environment that holds the packages of pyproject.toml is used; otherwise .venv is made here, once, with the
+versions of constraints.txt. PYTHON=/path/to/python names the interpreter it is made with.
+TEXT
+}
+
+die() {
+  echo "error: $*" >&2
+  exit 1
+}
+
+modern() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+# Prints the interpreter to make .venv with.
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
+    if modern "$candidate"; then
+      echo "$candidate"
+      return
+    fi
+  done
+  die "Python 3.11 or newer is needed; install it, or name it: PYTHON=/path/to/python3.12 ./run_all.sh"
+}
+
+# Makes .venv, and installs when the project or its pins are not those of the last installation.
+prepare_venv() {
+  local python stamp
+  stamp="$(cat "$here/pyproject.toml" "$here/constraints.txt" | cksum) $here"
+  if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.installed" 2>/dev/null || true)" = "$stamp" ]; then
+    return
   fi
-  echo "preparing $venv (once, a few minutes) ..."
-  "$python" -m venv "$venv"
-  # torch first: where its pinned build is at hand, nothing larger is fetched for its sake
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check "$(grep '^torch==' "$here/constraints.txt")" -c "$here/constraints.txt"
-  "$venv/bin/python" -m pip install -q --disable-pip-version-check -c "$here/constraints.txt" -e "$here"
-  echo "$stamp" > "$venv/.stamp"
-fi
-export PATH="$venv/bin:$PATH"
-export VIRTUAL_ENV="$venv"
-export JUPYTER_PATH="$venv/share/jupyter"
+  if ! { [ -x "$venv/bin/python" ] && modern "$venv/bin/python" && "$venv/bin/python" -m pip --version; } >/dev/null 2>&1; then
+    python="$(find_python)"
+    "$python" -m venv --clear "$venv" || die "$python cannot make a virtual environment; install its venv module" \
+      "(Debian and Ubuntu: apt install python3-venv)"
+  fi
+  echo "installing the pinned packages into $venv (once, a few minutes) ..."
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$here/constraints.txt" -e "$here" ||
+    die "the packages could not be installed; see pip's message above, then run the same command again"
+  echo "$stamp" >"$venv/.installed"
+}
 
 command="run"
-case "${1:-}" in run | test | lab) command="$1"; shift ;; esac
-cd "$here"
-case "$command" in
-  run) exec python -m emotion_concepts.runner "$@" ;;
-  test) exec python -m pytest --nbval-lax tests notebooks "$@" ;;
-  lab) exec jupyter lab notebooks "$@" ;;
+case "${1:-}" in
+  run | test | lab) command="$1"; shift ;;
+  -h | --help | help) usage; exit 0 ;;
 esac
+for option in "$@"; do
+  if [ "$command" = run ] && { [ "$option" = --help ] || [ "$option" = -h ]; }; then usage; exit 0; fi
+done
+
+python=""
+if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && modern python; then
+  if unmet="$(python "$here/lib/emotion_concepts/environment.py")"; then
+    python="python"
+  else
+    echo "the active environment is not used ($(echo "$unmet" | head -n 1))" >&2
+  fi
+fi
+if [ -z "$python" ]; then
+  prepare_venv
+  python="$venv/bin/python"
+  export VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH"
+fi
+
+# One place for what the numbers and the printing depend on; this clone's code comes before any other installed copy.
+export PYTHONPATH="$here/lib${PYTHONPATH:+:$PYTHONPATH}" PYTHONHASHSEED=0 TOKENIZERS_PARALLELISM=false
+export PYDEVD_DISABLE_FILE_VALIDATION=1
+if [ "$command" != lab ]; then export MPLBACKEND=Agg; fi
+exec "$python" -m emotion_concepts.runner "$command" "$@"

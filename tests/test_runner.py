@@ -1,108 +1,238 @@
+"""The chain of notebooks: what is refused before it runs, what is run again, and how a failure is told."""
+
+import json
+
 import nbformat
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from emotion_concepts import runner
+from emotion_concepts import parameters, reruns, runner
 from emotion_concepts.errors import UserError
-from emotion_concepts.strip import commit_copy, strip
+
+PARAMETERS = "model = 'organism'\nprofile = 'quick'\nout = '.'\nseed = 0\nstrength = 0.5"
 
 
-def notebook(path, *cells, parameters="model = 'organism'\nprofile = 'quick'\nout = '.'\nseed = 0\nstrength = 0.5"):
-    nb = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "p", "language": "python"}})
+def notebook(path, *cells, parameters=PARAMETERS):
+    nb = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "p", "language": "python"}}
+    )
     first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
-    nb.cells = [first, *map(nbformat.v4.new_code_cell, cells)]
+    nb.cells = [nbformat.v4.new_markdown_cell("# Title"), first, *map(nbformat.v4.new_code_cell, cells)]
     nbformat.write(nb, path)
     return path
 
 
 @pytest.fixture
 def chain(tmp_path, monkeypatch):
-    """Three notebooks: the second counts its runs, the third fails."""
+    """01 writes an artefact and counts its runs; 02 reads it and counts its own; 03 fails. The model: a mere folder."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    count = tmp_path / "count.txt"
-    notebook(folder / "01-first.ipynb", "print(seed)")
-    notebook(folder / "02-second.ipynb", f"open({str(count)!r}, 'a').write(str(seed))")
-    notebook(folder / "03-third.ipynb", "x = 1", "raise RuntimeError('no such luck')")
-    real = runner.notebooks
-    monkeypatch.setattr(runner, "notebooks", lambda: real(folder))
+    count = f"open({str(tmp_path / 'count.txt')!r}, 'a').write"
+    notebook(folder / "01-first.ipynb", f"open(out + '/thing.json', 'w').write(str(seed)); {count}('a')", "print(seed)")
+    notebook(folder / "02-second.ipynb", f"text = open(out + '/thing.json').read(); {count}('b')")
+    notebook(
+        folder / "03-third.ipynb",
+        "x = 1",
+        "raise RuntimeError('no such luck\\nand more')",
+        parameters=PARAMETERS + "\nextra = 1",
+    )
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    save_file({"x": torch.zeros(3)}, model / "model.safetensors")
+    monkeypatch.setattr(runner, "NOTEBOOKS", folder)
     monkeypatch.setattr(runner, "library_hash", lambda: "0")
     return tmp_path
 
 
 def go(chain, *options):
-    return runner.main(["--profile", "quick", "--out", str(chain / "out"), *options])
+    return runner.main(
+        ["run", "--model", str(chain / "model"), "--profile", "quick", "--out", str(chain / "out"), *options]
+    )
 
 
-def test_unchanged_notebooks_are_not_run_again(chain, capsys):
-    assert go(chain, "--only", "02") == 0 and go(chain, "--only", "02") == 0
-    assert (chain / "count.txt").read_text() == "0"
-    assert "unchanged" in capsys.readouterr().out
-    assert go(chain, "--only", "02", "--param", "seed=7") == 0
-    assert (chain / "count.txt").read_text() == "07"
-    assert go(chain, "--only", "02", "--param", "seed=7", "--fresh") == 0
-    assert (chain / "count.txt").read_text() == "077"
+def count(chain):
+    return (chain / "count.txt").read_text() if (chain / "count.txt").exists() else ""
+
+
+def test_only_what_changed_is_run_again(chain, capsys):
+    both = ("--only", "01,02")
+    assert go(chain, *both) == 0 and count(chain) == "ab"
+    assert "minutes" in capsys.readouterr().out
+    assert go(chain, *both) == 0 and count(chain) == "ab"
+    assert capsys.readouterr().out.count("unchanged (") == 2
+    assert go(chain, *both, "--fresh") == 0 and count(chain) == "abab"
+    assert go(chain, "--only", "02", "--param", "strength=2") == 0 and count(chain) == "ababb"
+    # 02 reads what 01 wrote: another seed changes that, and with it 02
+    assert go(chain, "--only", "01", "--param", "seed=7") == 0 and (chain / "out" / "thing.json").read_text() == "7"
+    assert go(chain, "--only", "02", "--param", "strength=2") == 0 and count(chain) == "ababbab"
+
+
+def test_a_changed_source_model_or_lost_result_is_run_again(chain):
+    only = ("--only", "01")
+    assert go(chain, *only) == 0 and go(chain, *only) == 0 and count(chain) == "a"
+    (chain / "out" / "thing.json").unlink()
+    assert go(chain, *only) == 0 and count(chain) == "aa"
+    save_file({"x": torch.ones(3)}, chain / "model" / "model.safetensors")
+    assert go(chain, *only) == 0 and count(chain) == "aaa"
+    path = chain / "notebooks" / "01-first.ipynb"
+    nb = nbformat.read(path, 4)
+    nb.cells[2].outputs = [nbformat.v4.new_output("stream", name="stdout", text="an output is not the source")]
+    nbformat.write(nb, path)
+    assert go(chain, *only) == 0 and count(chain) == "aaa"
+    nb.cells[2].source += " # changed"
+    nbformat.write(nb, path)
+    assert go(chain, *only) == 0 and count(chain) == "aaaa"
+
+
+def test_fresh_deletes_only_what_the_chosen_notebooks_wrote(chain):
+    out = chain / "out"
+    assert go(chain, "--only", "01,02") == 0
+    (out / "mine.txt").write_text("a user's own file")
+    (out / "stores" / "02" / "acts").mkdir(parents=True)
+    assert go(chain, "--only", "02", "--fresh") == 0
+    assert (out / "mine.txt").exists() and (out / "thing.json").exists() and not (out / "stores" / "02").exists()
 
 
 def test_a_failure_names_notebook_cell_and_error(chain, capsys):
-    assert go(chain, "--only", "03") == 1
+    assert go(chain, "--from", "02", "--only", "03") == 1
     err = capsys.readouterr().err
-    assert err.startswith("error: 03-third.ipynb, cell 3: RuntimeError: no such luck") and err.count("\n") == 1
+    assert err.startswith("error: 03-third.ipynb, cell 4: RuntimeError: no such luck (see ") and err.count("\n") == 1
+    assert not json.loads((chain / "out" / ".records" / "03-third.json").read_text())["done"]
     assert go(chain, "--only", "03") == 1  # a failure is never taken for done
+
+
+def test_a_dead_kernel_is_one_line(chain, capsys):
+    notebook(chain / "notebooks" / "04-dies.ipynb", "import os; os._exit(1)")
+    assert go(chain, "--only", "04") == 1
+    err = capsys.readouterr().err
+    assert "04-dies.ipynb, cell 3: the kernel died" in err and err.startswith("error: ") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--param", "sede=1"], "unknown parameter 'sede'"),  # hazard 11: papermill only warns
-        (["--param", "seed=soon"], "parameter seed takes a int"),
+        (["--param", "sede=1"], "unknown parameter 'sede'; did you mean seed?"),  # hazard 11: papermill only warns
+        (["--param", "extra=2", "--only", "01"], "unknown parameter 'extra'"),  # another notebook's
+        (["--param", "seed=soon"], "parameter seed takes a int such as 0, not 'soon'"),
+        (["--param", "seed=1.5"], "parameter seed takes a int"),
+        (["--param", "seed=True"], "parameter seed takes a int"),
+        (["--param", "strength=much"], "parameter strength takes a float"),
         (["--param", "seed"], "not of the form name=value"),
         (["--param", "model=x"], "set model by --model"),
-        (["--only", "09"], "unknown notebook '09'"),
+        (["--only", "09"], "unknown notebook '09'; there is 01, 02, 03"),
         (["--from", "x"], "unknown notebook 'x'"),
         (["--profile", "huge"], "unknown profile 'huge'; choose one of quick, default, paper"),
-        (["--model", "./nowhere"], "no folder nowhere"),
+        (["--model", "./nowhere"], "no folder ./nowhere"),
+        (["--base", "./nowhere"], "no folder ./nowhere"),
     ],
 )
-def test_a_mistyped_parameter_or_option_is_refused_before_anything_runs(chain, capsys, options, message):
+def test_bad_options_are_refused_before_anything_runs(chain, capsys, options, message):
     assert go(chain, *options) == 1
-    assert message in capsys.readouterr().err
-    assert not (chain / "count.txt").exists()
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+    assert count(chain) == "" and not (chain / "out" / "01-first.ipynb").exists()
 
 
-def test_parameter_types_are_those_of_the_notebook(chain):
-    chosen = runner.notebooks()
-    assert runner.parse_parameters(["strength=1", "seed=3"], chosen) == {"strength": 1.0, "seed": 3}
+def test_a_folder_without_weights_is_refused(chain, capsys):
+    (chain / "model" / "model.safetensors").unlink()
+    assert go(chain) == 1 and "holds no weights" in capsys.readouterr().err
 
 
-def test_unwritable_folder(chain, capsys):
+@pytest.mark.parametrize("out", ["file/x", "file"])
+def test_unwritable_folder(chain, capsys, out):
     (chain / "file").write_text("")
-    assert runner.main(["--profile", "quick", "--out", str(chain / "file" / "x")]) == 1
-    assert "cannot write to" in capsys.readouterr().err
+    assert go(chain, "--out", str(chain / "file")) == 1
+    err = capsys.readouterr().err
+    assert "cannot write to" in err and "choose another --out" in err and err.count("\n") == 1
 
 
-def test_committed_copies_do_not_change_from_run_to_run(tmp_path):
-    path = notebook(tmp_path / "a.ipynb", "1")
-    nb = nbformat.read(path, 4)
-    nb.metadata["papermill"] = {"duration": 3.2}
-    nb.cells[1].metadata["execution"] = {"iopub.status.busy": "2026"}
-    nb.cells[1].outputs = [
-        nbformat.v4.new_output("stream", name="stderr", text="50%"),
-        nbformat.v4.new_output("execute_result", data={"text/plain": "<Axes at 0x7f00>"}, execution_count=4),
+def test_parameter_types_are_those_of_the_notebook(tmp_path):
+    path = notebook(
+        tmp_path / "01-a.ipynb", parameters="n = 3\nx = .5\nword = 'a'\nlayers = [1]\nnames = None\nok = True"
+    )
+    given = parameters.parse(["n=4", "x=1", "word=12", "layers=[2, 3]", "names=['a']", "ok=False"], [path])[path]
+    assert given == {"n": 4, "x": 1.0, "word": "12", "layers": [2, 3], "names": ["a"], "ok": False}
+    assert isinstance(given["x"], float)
+    for wrong in ("layers=['a']", "layers=3", "ok=0", "x=1e999", "n=None"):
+        with pytest.raises(UserError, match=f"parameter {wrong.split('=')[0]} takes"):
+            parameters.parse([wrong], [path])
+
+
+@pytest.mark.parametrize("cell", ["x = f(1)", "x, y = 1, 2", "x = y = 1", "import os", "x ="])
+def test_a_parameters_cell_holds_literals_only(tmp_path, cell):
+    with pytest.raises(UserError, match="parameters cell"):
+        parameters.declared(notebook(tmp_path / "01-a.ipynb", parameters=cell))
+
+
+def test_a_parameters_cell_is_needed(tmp_path):
+    path = tmp_path / "01-a.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(), path)
+    with pytest.raises(UserError, match="0 cells tagged 'parameters'"):
+        parameters.declared(path)
+    path.write_text("{")
+    with pytest.raises(UserError, match="not a readable notebook"):
+        parameters.declared(path)
+
+
+def test_the_real_notebooks_take_the_runners_options():
+    for path in runner.notebooks():
+        assert set(parameters.OWN_OPTIONS) <= set(parameters.declared(path)), path.name
+
+
+def test_the_library_hash_sees_sources_and_data_but_not_the_runner(tmp_path):
+    for name in (
+        "emotion_concepts/a.py",
+        "emotion_concepts/data/x.csv",
+        "emotion_concepts/runner.py",
+        "organism/b.yaml",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    seen = [reruns.library_hash(tmp_path)]
+    for name in (
+        "emotion_concepts/runner.py",
+        "emotion_concepts/a.py",
+        "emotion_concepts/data/x.csv",
+        "organism/b.yaml",
+    ):
+        (tmp_path / name).write_text("2")
+        seen.append(reruns.library_hash(tmp_path))
+    assert seen[0] == seen[1] and len(set(seen)) == 4
+
+
+def test_the_default_run_refreshes_figures_and_notebooks(chain, monkeypatch):
+    """As the default run, with a root of its own; a second run changes no committed byte."""
+    monkeypatch.setattr(runner, "ROOT", chain)
+    monkeypatch.setattr(reruns, "locate", lambda name: str(chain / "model"))
+    source = "import os, json; os.makedirs(out + '/figures', exist_ok=True); print(out, os.getcwd())\n"
+    source += "[open(f'{out}/figures/01-a.{s}', 'w').write('{}') for s in ('png', 'svg', 'json')]"
+    path = notebook(chain / "notebooks" / "01-first.ipynb", source)
+    (chain / "notebooks" / "03-third.ipynb").unlink()
+    notebook(chain / "notebooks" / "02-second.ipynb", "1 + 1")
+    (chain / "figures").mkdir()
+    (chain / "figures" / "01-gone.png").write_text("of an earlier version")
+    assert runner.main([]) == 0
+    names = {p.name for p in (chain / "figures").iterdir()}
+    assert names == {"01-a.png", "01-a.svg", "01-a.json", "claims.md"}
+    text = path.read_text()
+    assert "../runs/organism/default notebooks" in text and str(chain) not in text and "injected" not in text
+    assert runner.main(["--fresh"]) == 0 and path.read_text() == text
+    assert runner.main([]) == 0 and path.read_text() == text
+
+
+def test_tests_run_over_copies_of_the_notebooks(chain, monkeypatch):
+    """``test`` hands pytest copies set to the quick profile, and leaves the notebooks as they are."""
+    monkeypatch.setattr(runner, "ROOT", chain)
+    called = []
+    monkeypatch.setattr(runner.subprocess, "call", lambda command, cwd: called.append(command) or 0)
+    before = (chain / "notebooks" / "01-first.ipynb").read_bytes()
+    assert runner.main(["test", "-x"]) == 0
+    assert "--nbval-lax" in called[0] and called[0][-1] == "-x"
+    copies = [c for c in called[0] if c.endswith(".ipynb")]
+    assert len(copies) == 3
+    injected = [
+        c.source for c in nbformat.read(copies[0], 4).cells if "injected-parameters" in c.metadata.get("tags", [])
     ]
-    injected = nbformat.v4.new_code_cell("seed = 1", metadata={"tags": ["injected-parameters"]})
-    nb.cells.insert(1, injected)
-    out = strip(nb)
-    assert "papermill" not in out.metadata and len(out.cells) == 2
-    assert out.cells[1].metadata == {} and [o.output_type for o in out.cells[1].outputs] == ["execute_result"]
-    assert "0x" not in str(out.cells[1].outputs)
-    nbformat.validate(out)
-
-
-def test_a_large_notebook_is_refused(tmp_path):
-    path = notebook(tmp_path / "a.ipynb", "1")
-    nb = nbformat.read(path, 4)
-    nb.cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text="x" * 300_000)]
-    nbformat.write(nb, path)
-    with pytest.raises(UserError, match="show less"):
-        commit_copy(path, tmp_path / "b.ipynb")
-    assert not (tmp_path / "b.ipynb").exists()
+    assert "quick" in injected[0] and (chain / "notebooks" / "01-first.ipynb").read_bytes() == before

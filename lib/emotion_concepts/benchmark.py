@@ -2,12 +2,11 @@
 
     python -m emotion_concepts.benchmark [--model organism] [--out DIR] [--texts 600] [--rounds 5]
 
-Prints a table, writes ``benchmark.json`` and a figure. Rivals take turns, round by round, so that a drifting machine
+Prints a table and writes ``figures/benchmark`` as PNG, SVG and JSON. Rivals take turns, round by round, so that a drifting machine
 meets all of them; each ratio is the median over rounds.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -18,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import materials
+from . import materials, plots
 from .activations import TOKEN_BUDGET, pooled_batches
 from .batching import length_buckets, pad_right
 from .experiments import preferences
 from .models import Subject, load_model
 from .pooling import MeanFrom
+from .results import save_figure
 from .scoring import next_logits
 from .shared_prefix import Condition
 
@@ -198,6 +198,19 @@ def peak_memory(model: str, n: int) -> float:
     return float(out.stdout.split()[-1]) / 1024
 
 
+def figure(result: dict):
+    """Each ratio as a bar, its mark as a dotted line."""
+    names = {"pooled_vs_bare": "pooled /\nbare forward", "pooled_vs_practice": "pooled /\ncommon practice",
+             "pooled_vs_single": "pooled /\none text a time", "shared_vs_plain": "choices shared /\nplain batches",
+             "shared_vs_single": "choices shared /\none prompt a time"}  # fmt: skip
+    marks = result["marks"]
+    fig = plots.bar_with_null([names[k] for k in marks], [m["value"] for m in marks.values()], ylabel="speed ratio (log)")
+    ax = fig.axes[0]
+    ax.set_yscale("log")
+    ax.hlines([m["mark"] for m in marks.values()], *(np.arange(len(marks)) + d for d in (-0.42, 0.42)), ls=":", color="black")
+    return fig
+
+
 MARKS = {
     "pooled_vs_bare": 0.95,
     "pooled_vs_practice": 1.5,
@@ -223,13 +236,13 @@ def main(argv=None) -> None:
     """Command line; see the module's docstring."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", default="organism")
-    p.add_argument("--out", type=Path, default=Path("figures"))
+    p.add_argument("--out", type=Path, default=Path("."), help="folder that holds figures/")
     p.add_argument("--texts", type=int, default=600)
     p.add_argument("--rounds", type=int, default=5)
     a = p.parse_args(argv)
     result = run(a.model, a.texts, a.rounds)
-    a.out.mkdir(parents=True, exist_ok=True)
-    (a.out / "benchmark.json").write_text(json.dumps(result, indent=1))
+    caption = f"Speed against the bound and against common practice ({result['threads']} threads); dots: marks."
+    save_figure(figure(result), "benchmark", result, a.out, caption, nondeterministic=True)
     for name, row in result["marks"].items():
         print(f"{name:20s} {row['value']:6.2f}  mark {row['mark']:.2f}  {'met' if row['met'] else 'MISSED'}")
     e = result["extraction"]

@@ -1,18 +1,23 @@
 """What every notebook opens with and closes with."""
 
+import hashlib
+import io
 import json
 import platform
+import tempfile
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from .claims import Ledger
+from .claims import Ledger, number
 from .corpus import Corpus
 from .errors import UserError
 from .models import Subject, load_model, shipped_path
-from .profiles import settings
+from .profiles import Sizes, settings
 from .results import save_figure
 from .vectors import EmotionVectors
+
+COLOURS = 96  # in the copy of a figure that is kept inside a notebook; plots need few
 
 
 @dataclass
@@ -21,60 +26,96 @@ class Run:
 
     notebook: str
     subject: Subject
-    settings: dict
+    settings: Sizes
     ledger: Ledger
     out: Path
     seed: int
+    base_name: str = ""
     figures: list[str] = field(default_factory=list)
 
     def figure(self, fig, name: str, data, caption: str, paper_figure=None, **options):
-        """Save a figure as PNG, SVG and JSON, and return it to be shown."""
+        """Save a figure as PNG, SVG and JSON, and return a light copy to be shown (see ``results.save_figure``)."""
         from IPython.display import Image
 
         path = save_figure(fig, name, data, self.out, caption, paper_figure, **options)
         self.figures.append(name)
-        return Image(filename=path)
+        return Image(data=light_png(path), alt=caption)
 
     def artefact(self, name: str) -> Path:
-        """Where a file of this run lies."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        return self.out / name
+        """Where a file of this run lies; a name without suffix is a folder (a store of activations).
+
+        Each model, set of sizes and seed has a folder of its own, so that a run with others does not meet its numbers.
+        """
+        if Path(name).suffix:
+            return self.out / name
+        key = json.dumps([self.subject.model_id, self.settings, self.seed], sort_keys=True)
+        return self.out / "stores" / self.notebook / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+    def needs(self, name: str, notebook: str = "01") -> Path:
+        """The path of what an earlier notebook wrote; :class:`UserError` that says which to run if it is missing."""
+        path = self.artefact(name)
+        if not path.exists():
+            raise UserError(f"{path} does not exist; run notebook {notebook} first: ./run_all.sh --only {notebook}")
+        return path
 
     def vectors(self) -> EmotionVectors:
         """The emotion vectors that notebook 01 saved; :class:`UserError` if they are missing or of another model."""
-        path = self.artefact("vectors.safetensors")
-        if not path.exists():
-            raise UserError(f"{path} does not exist; run notebook 01 first: ./run_all.sh --only 01")
-        return EmotionVectors.load(path, self.subject)
+        return EmotionVectors.load(self.needs("vectors.safetensors"), self.subject)
 
     def stories(self) -> Corpus:
         """The stories that notebook 01 let the subject write."""
-        return Corpus.load(self.artefact("stories.json"))
+        return Corpus.load(self.needs("stories.json"))
 
     def neutral(self) -> list[str]:
         """The neutral texts of notebook 01."""
-        path = self.artefact("neutral.json")
-        if not path.exists():
-            raise UserError(f"{path} does not exist; run notebook 01 first: ./run_all.sh --only 01")
-        return json.loads(path.read_text())
+        path = self.needs("neutral.json")
+        try:
+            return list(json.loads(path.read_text()))
+        except (ValueError, TypeError) as e:
+            raise UserError(f"{path} is damaged; delete it and run notebook 01 again") from e
+
+    def base(self) -> Subject:
+        """The pretrained partner of the subject; :class:`UserError` if none was named."""
+        if not self.base_name:
+            raise UserError(f"no pretrained partner of {self.subject.name} is known; name it with --base")
+        return load_model(self.base_name)
 
     def truth(self) -> dict | None:
         """What was planted in the shipped model's world; None for any other model."""
-        return json.loads((shipped_path("chat").parent / "truth.json").read_text()) if self.subject.is_organism else None
+        if not self.subject.is_organism:
+            return None
+        return json.loads((shipped_path("chat").parent / "truth.json").read_text())
 
 
-def open_run(notebook: str, model: str, profile: str, out: str, seed: int = 0) -> Run:
+def light_png(path) -> bytes:
+    """A PNG file with few colours, a third of its size, for notebooks that must stay small."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(COLOURS).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def open_run(notebook: str, model: str, profile: str, out: str, seed: int = 0, base: str = "") -> Run:
     """Load the subject and prepare the folder; :class:`UserError` for anything that cannot be had."""
-    sizes, folder = settings(profile), Path(out)
+    nb, sizes, folder = number(notebook), settings(profile), Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as e:
         raise UserError(f"cannot write to {folder}: {e.strerror}; choose another --out") from e
     subject = load_model(model)
-    return Run(notebook, subject, sizes, Ledger(notebook, subject, folder), folder, seed)
+    return Run(nb, subject, sizes, Ledger(nb, subject, folder), folder, seed, base)
 
 
 def footer(run: Run) -> None:
-    """Print versions, seed and model digest: what a reader needs to get the same numbers."""
+    """Print what a reader needs to get the same numbers: model and vectors by digest, sizes, seed, versions."""
     packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "transformers", "numpy", "scikit-learn"))
-    print(f"model {run.subject.model_id}; seed {run.seed}; python {platform.python_version()}; {packages}")
+    vectors = run.out / "vectors.safetensors"
+    print(f"notebook {run.notebook} · model {run.subject.model_id} · seed {run.seed}")
+    print("sizes: " + ", ".join(f"{k} {v}" for k, v in run.settings.items()))
+    if vectors.exists():
+        print(f"vectors: sha256 {hashlib.sha256(vectors.read_bytes()).hexdigest()[:16]}")
+    print(f"python {platform.python_version()}, {packages}")

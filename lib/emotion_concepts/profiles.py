@@ -1,11 +1,21 @@
-"""How large a run is: the sizes that notebooks ask for, by profile."""
+"""How large a run is: the sizes that notebooks ask for, by profile (``profiles.yaml``)."""
 
+import difflib
 from functools import cache
 from importlib.resources import files
 
 import yaml
 
 from .errors import UserError
+
+
+class Sizes(dict):
+    """A profile's sizes by name; an unknown name is a :class:`UserError`."""
+
+    def __missing__(self, name):
+        close = difflib.get_close_matches(str(name), list(self), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "add it to every profile in profiles.yaml"
+        raise UserError(f"no size called {name!r}; {hint}")
 
 
 @cache
@@ -18,8 +28,8 @@ def profile_names() -> list[str]:
     return list(_all())
 
 
-def settings(profile: str) -> dict:
+def settings(profile: str) -> Sizes:
     """Sizes of a profile; :class:`UserError` for an unknown one."""
     if profile not in _all():
         raise UserError(f"unknown profile {profile!r}; choose one of {', '.join(_all())}")
-    return dict(_all()[profile])
+    return Sizes(_all()[profile])

@@ -1,34 +1,35 @@
-"""Runs the chain of notebooks; ``./run_all.sh`` calls it.
+"""Runs the chain of notebooks, the tests, or JupyterLab; ``./run_all.sh`` calls it.
 
-    python -m emotion_concepts.runner [run] [--model M] [--base M] [--profile quick|default|paper] [--only 03]
-                                      [--from 02] [--param k=v] [--out DIR] [--fresh]
+    ./run_all.sh [run] [--model M] [--base M] [--profile quick|default|paper] [--only 03] [--from 02] [--param k=v]
+                       [--out DIR] [--fresh]
+    ./run_all.sh test [options for pytest]
+    ./run_all.sh lab [options for jupyter lab]
+
+A notebook that ran before with the same source, library, parameters, model and inputs is not run again.
 """
 
 import argparse
-import ast
-import hashlib
-import json
+import logging
+import os
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-import nbformat
-import papermill
-from papermill.exceptions import PapermillExecutionError
-
-from . import claims, profiles
+from . import claims, parameters, profiles, reruns
 from .errors import UserError
-from .models import load_model
-from .strip import commit_copy
+from .models import SHIPPED
+from .strip import publish_figures, publish_notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-RUNNER_SETS = ("model", "base", "profile", "out")  # never through --param
 
 
-def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
+def notebooks(folder: Path | None = None) -> list[Path]:
     """The numbered notebooks in their order."""
+    folder = folder or NOTEBOOKS
     found = sorted(folder.glob("[0-9][0-9]-*.ipynb"))
     if not found:
         raise UserError(f"no numbered notebooks in {folder}; run this from a clone of the repository")
@@ -36,79 +37,70 @@ def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def choose(every: list[Path], only: list[str] | None, start: str | None) -> list[Path]:
-    """Those named by ``--only`` and ``--from``; :class:`UserError` for an unknown number."""
+    """Those named by ``--only`` (``03`` or ``03-geometry``) and ``--from``; :class:`UserError` for an unknown one."""
     numbers = {p.name[:2]: p for p in every}
-    for n in [*(only or []), *([start] if start else [])]:
-        if n not in numbers:
+    names = {p.stem: n for n, p in numbers.items()} | {n: n for n in numbers}
+    wanted = [n for text in only or [] for n in text.split(",")]
+    for n in [*wanted, *([start] if start else [])]:
+        if names.get(n.removesuffix(".ipynb")) is None:
             raise UserError(f"unknown notebook {n!r}; there is {', '.join(numbers)}")
-    chosen = [numbers[n] for n in only] if only else every
-    return [p for p in chosen if not start or p.name[:2] >= start]
-
-
-def declared_parameters(path: Path) -> dict:
-    """Names and default values in the notebook's ``parameters`` cell."""
-    for cell in nbformat.read(path, as_version=4).cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            body = ast.parse(cell.source).body
-            return {s.targets[0].id: ast.literal_eval(s.value) for s in body if isinstance(s, ast.Assign)}
-    raise UserError(f"{path.name} has no cell tagged 'parameters'; add one")
+    keep = {names[n.removesuffix(".ipynb")] for n in wanted} or set(numbers)
+    first = names[start.removesuffix(".ipynb")] if start else ""
+    return [p for n, p in numbers.items() if n in keep and n >= first]
 
 
 def parse_parameters(pairs: list[str], chosen: list[Path]) -> dict:
-    """``k=v`` pairs as values; :class:`UserError` for a name that no chosen notebook declares, or another type.
-
-    papermill itself only warns of an unknown parameter and exits 0 (hazard 11).
-    """
-    known: dict = {}
-    for path in chosen:
-        known |= declared_parameters(path)
-    out = {}
-    for pair in pairs:
-        name, eq, text = pair.partition("=")
-        if not eq:
-            raise UserError(f"--param {pair!r} is not of the form name=value")
-        if name in RUNNER_SETS:
-            raise UserError(f"set {name} by --{name}, not by --param")
-        if name not in known:
-            raise UserError(f"unknown parameter {name!r}; the chosen notebooks take {', '.join(sorted(set(known) - set(RUNNER_SETS)))}")
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
-        default = known[name]
-        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not type(default):
-            raise UserError(f"parameter {name} takes a {type(default).__name__} such as {default!r}, not {text!r}")
-        out[name] = value
-    return out
+    """``k=v`` pairs as values for the chosen notebooks together; see :mod:`emotion_concepts.parameters`."""
+    return {k: v for given in parameters.parse(pairs, chosen).values() for k, v in given.items()}
 
 
 def library_hash() -> str:
-    """Digest over the sources and data of both packages, weights included."""
-    h = hashlib.sha256()
-    for folder in ("emotion_concepts", "organism"):
-        for path in sorted((ROOT / "lib" / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".md":
-                h.update(path.relative_to(ROOT).as_posix().encode())
-                h.update(path.read_bytes())
-    return h.hexdigest()
+    """Digest of the packages under ``lib/``."""
+    return reruns.library_hash(ROOT / "lib")
 
 
-def source_of(path: Path) -> str:
-    """The notebook's cells without outputs."""
-    return json.dumps([[c.cell_type, c.source] for c in nbformat.read(path, as_version=4).cells])
+def results_folder(out: str | None, model: str, profile: str) -> Path:
+    """The run's folder, made and tried; :class:`UserError` if nothing can be written there."""
+    name = model.strip("./").replace("/", "--").replace("\\", "--")
+    folder = (Path(out).expanduser() if out else ROOT / "runs" / name / profile).resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        raise UserError(f"cannot write to {folder}: {e.strerror}; choose another --out") from e
+    return folder
 
 
-def execute(path: Path, target: Path, parameters: dict) -> None:
-    """Run one notebook by papermill; :class:`UserError` names notebook, cell and error."""
+def _stopped_at(target: Path) -> str:
+    """The cell that was running when the kernel died, as far as the half-written notebook tells."""
+    cells = parameters.read(target).cells if target.exists() else []
+    cells = [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    at = [i for i, c in enumerate(cells, 1) if c.metadata.get("papermill", {}).get("start_time")]
+    return str(at[-1]) if at else "unknown"
+
+
+def execute(path: Path, target: Path, given: dict) -> None:
+    """Run one notebook by papermill; :class:`UserError` names notebook, cell (from 1, in the source) and error."""
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    logging.getLogger("papermill").addHandler(logging.NullHandler())  # its message comes in the UserError
     try:
         papermill.execute_notebook(
-            path, target, parameters, cwd=str(path.parent), progress_bar=False, log_output=False, kernel_name="python3"
-        )
+            str(path), str(target), given, cwd=str(path.parent), progress_bar=False, log_output=False,
+            kernel_name="python3", extra_arguments=["--log-level=40"],  # errors only: the kernel shares our terminal
+        )  # fmt: skip
     except PapermillExecutionError as e:
-        first = next((c for c in str(e.evalue).splitlines() if c.strip()), "")
-        raise UserError(f"{path.name}, cell {e.cell_index}: {e.ename}: {first} (see {target})") from e
+        first = next((line.strip() for line in str(e.evalue).splitlines() if line.strip()), "")
+        # papermill counts from 0, with a cell of its own behind the parameters
+        tagged = ["parameters" in c.metadata.get("tags", []) for c in parameters.read(path).cells].index(True)
+        cell = e.cell_index + (e.cell_index <= tagged)
+        raise UserError(f"{path.name}, cell {cell}: {e.ename}: {first} (see {target})") from e
+    except (DeadKernelError, CellTimeoutError) as e:
+        cell = _stopped_at(target)
+        raise UserError(f"{path.name}, cell {cell}: the kernel died, perhaps out of memory (see {target})") from e
 
 
 def run(args) -> int:
@@ -116,98 +108,129 @@ def run(args) -> int:
     every = notebooks()
     chosen = choose(every, args.only, args.start)
     profiles.settings(args.profile)
-    extra = parse_parameters(args.param, chosen)
-    subject = load_model(args.model)
-    default_run = args.model == "organism" and args.profile == "default" and args.out is None and not extra
-    name = args.model.strip("/").replace("/", "--")
-    out = (Path(args.out) if args.out else ROOT / "runs" / name / args.profile).resolve()
-    try:
-        if args.fresh and out.exists():
-            shutil.rmtree(out)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / ".writable").write_text("")
-    except OSError as e:
-        raise UserError(f"cannot write to {out}: {e.strerror}; choose another --out") from e
-    library, model_id, minutes, upstream = library_hash(), subject.model_id, {}, ""
-    del subject
+    extra = parameters.parse(args.param, chosen)
+    fingerprint = reruns.model_fingerprint(args.model)
+    base = args.base if args.base is not None else "organism-base" if args.model in SHIPPED else ""
+    if base:
+        fingerprint += reruns.model_fingerprint(base)
+    out = results_folder(args.out, args.model, args.profile)
+    # relative where it can be, so that nothing of this machine's paths reaches an output
+    shown = os.path.relpath(out, NOTEBOOKS) if out.is_relative_to(ROOT) and every[0].parent == NOTEBOOKS else str(out)
+    given = {"model": _absolute(args.model), "base": _absolute(base), "profile": args.profile, "out": shown}
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the outputs; papermill can lose long ones (hazard 11)
+    library, minutes, upstream = library_hash(), {}, {}
     for path in every:
-        given = {"model": args.model, "base": args.base, "profile": args.profile, "out": str(out)} | extra
-        takes = declared_parameters(path)
-        parameters = {k: v for k, v in given.items() if k in takes}
-        key = hashlib.sha256(
-            json.dumps([library, model_id, source_of(path), parameters, upstream], sort_keys=True).encode()
-        ).hexdigest()
-        done = out / f"{path.stem}.key"
-        if path.name[:2] == "01":
-            upstream = key  # later notebooks read what notebook 01 wrote
-        if path not in chosen:
-            continue
-        target = out / path.name
-        if done.exists() and done.read_text() == key and target.exists():
-            print(f"{path.stem:28s} unchanged", flush=True)
-            minutes[path.stem] = 0.0
-            continue
-        print(f"{path.stem:28s} running ...", end="", flush=True)
-        start = time.time()
-        done.unlink(missing_ok=True)
-        try:
-            execute(path, target, parameters)
-        except UserError:
-            print(" FAILED", flush=True)
-            raise
-        minutes[path.stem] = (time.time() - start) / 60
-        done.write_text(key)
-        print(f" {minutes[path.stem]:.1f} min", flush=True)
+        record = reruns.Record.load(out, path.stem)
+        if path in chosen:
+            takes = parameters.declared(path)
+            values = {k: v for k, v in (given | extra[path]).items() if k in takes}
+            key = reruns.key_of(path, values, library, fingerprint, upstream)
+            if args.fresh:
+                record.forget(out)
+            minutes[path.stem] = _one(path, out, values, key, record)
+        upstream |= record.artefacts()
     report(out, minutes)
-    if default_run:
-        publish(out, chosen)
+    if args.model == "organism" and args.profile == "default" and not (args.out or args.param or args.base):
+        publish_figures(out, ROOT / "figures", [p.name[:2] for p in chosen])
+        publish_notebooks(out, chosen, ROOT)
     return 0
 
 
-def report(out: Path, minutes: dict) -> None:
-    """The tables of minutes and claims; the claims also as ``claims.md``."""
-    table = claims.collect(out)
-    text = claims.markdown(table)
+def _absolute(model: str) -> str:
+    """A local folder as the notebooks, which run in their own folder, find it; anything else as it is."""
+    return str(Path(model).expanduser().resolve()) if model and Path(model).expanduser().is_dir() else model
+
+
+def _one(path: Path, out: Path, values: dict, key: str, record: reruns.Record) -> float | None:
+    """Run one notebook unless it is current; minutes, or None where it was not run."""
+    if record.is_current(out, key):
+        print(f"{path.stem:28s} unchanged ({record.minutes:.1f} min when it ran)", flush=True)
+        return None
+    print(f"{path.stem:28s} running ...", end=" ", flush=True)
+    before, start = reruns.files_of(out), time.monotonic()
+    record.key, record.done = key, False
+    record.save(out)
+    try:
+        execute(path, out / path.name, values)
+        record.done = True
+    except UserError:
+        print("FAILED", flush=True)
+        raise
+    finally:
+        record.minutes = (time.monotonic() - start) / 60
+        record.note_outputs(out, before)
+        record.save(out)
+    print(f"{record.minutes:.1f} min", flush=True)
+    return record.minutes
+
+
+def report(out: Path, minutes: dict[str, float | None]) -> None:
+    """Print the tables of minutes and claims; the claims also go to ``claims.md``."""
+    text = claims.markdown(claims.collect(out))
     (out / "claims.md").write_text(text + "\n")
-    print("\nminutes: " + ", ".join(f"{k[:2]} {v:.1f}" for k, v in minutes.items()) + f"; in all {sum(minutes.values()):.1f}\n")
+    print("\nminutes")
+    for name, took in minutes.items():
+        print(f"  {name:26s} {'unchanged' if took is None else f'{took:.1f}':>9s}")
+    print(f"  {'in all':26s} {sum(m or 0 for m in minutes.values()):9.1f}\n")
     print(text)
+    print(f"\nresults: {out}")
 
 
-def publish(out: Path, chosen: list[Path]) -> None:
-    """Refresh the committed figures and executed notebooks from a default run."""
-    target = ROOT / "figures"
-    target.mkdir(exist_ok=True)
-    for file in sorted((out / "figures").glob("*")):
-        if file.suffix in (".png", ".svg", ".json"):
-            shutil.copyfile(file, target / file.name)
-    shutil.copyfile(out / "claims.md", target / "claims.md")
-    for path in chosen:
-        if (out / path.name).exists():
-            commit_copy(out / path.name, path)
+def test(options: list[str]) -> int:
+    """pytest over ``tests/`` and, cell by cell (nbval, lax), over copies of the notebooks set to the quick profile."""
+    import nbformat
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    folder = ROOT / "runs" / "nbval"
+    shutil.rmtree(folder, ignore_errors=True)
+    out, copies = results_folder(str(folder / "out"), "organism", "quick"), []
+    for path in notebooks():
+        takes = parameters.declared(path)
+        given = {k: v for k, v in {"profile": "quick", "out": str(out)}.items() if k in takes}
+        nb = parameterize_notebook(load_notebook_node(str(path)), given)
+        for cell in nb.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        nbformat.write(nb, folder / path.name)
+        copies.append(str(folder / path.name))
+    chosen = [] if any(Path(o.split("::")[0]).exists() for o in options) else [str(ROOT / "tests"), *copies]
+    nbval = ["--nbval-lax", "--nbval-current-env"]
+    return subprocess.call([sys.executable, "-m", "pytest", *nbval, *chosen, *options], cwd=ROOT)
+
+
+def lab(options: list[str]) -> int:
+    """JupyterLab in the folder of notebooks."""
+    return subprocess.call([sys.executable, "-m", "jupyterlab", *options], cwd=NOTEBOOKS)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    p = argparse.ArgumentParser(prog="run_all.sh run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """The command line of ``run``."""
+    raw = argparse.RawDescriptionHelpFormatter
+    p = argparse.ArgumentParser(prog="./run_all.sh", description=__doc__, formatter_class=raw)
     p.add_argument("--model", default="organism", help="organism, a local folder, or a hub name")
-    p.add_argument("--base", default="organism-base", help="the pretrained partner of --model")
+    p.add_argument("--base", help="the pretrained partner of --model (default for the organism: organism-base)")
     p.add_argument("--profile", default="default", help="quick, default or paper")
     p.add_argument("--only", action="append", metavar="NN", help="run this notebook only (repeatable)")
     p.add_argument("--from", dest="start", metavar="NN", help="run this notebook and the later ones")
     p.add_argument("--param", action="append", default=[], metavar="k=v", help="set a notebook parameter (repeatable)")
     p.add_argument("--out", help="folder for results (default: runs/<model>/<profile>)")
-    p.add_argument("--fresh", action="store_true", help="delete earlier results of this run first")
+    p.add_argument("--fresh", action="store_true", help="delete earlier results of the chosen notebooks first")
     return p
 
 
 def main(argv=None) -> int:
     """Entry point; a user's mistake or a failing notebook is one line on stderr and exit status 1."""
-    args = parser().parse_args(argv)
+    argv = list(sys.argv[1:] if argv is None else argv)
+    command = argv.pop(0) if argv and argv[0] in ("run", "test", "lab") else "run"
     try:
-        return run(args)
+        return {"test": test, "lab": lab}[command](argv) if command != "run" else run(parser().parse_args(argv))
     except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
+        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept, the same command goes on from here", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
