@@ -10,7 +10,9 @@ from emotion_concepts.pooling import MeanFrom
 def test_ratios_and_shares_are_finite(organism):
     result = benchmark.extraction(organism, 24, 1)
     assert result["texts"] == 24 and 0 < result["share_of_matmul_peak"] < 2
-    assert all(np.isfinite(result[k]) and result[k] > 0 for k in ("pooled_vs_bare", "pooled_vs_practice", "pooled_vs_single"))
+    assert all(
+        np.isfinite(result[k]) and result[k] > 0 for k in ("pooled_vs_bare", "pooled_vs_practice", "pooled_vs_single")
+    )
     result = benchmark.preference_speed(organism, 4, 1)
     assert result["choices"] == 3 * 4 * 3 and result["shared_vs_plain"] > 0
 

@@ -27,7 +27,9 @@ def test_logit_lens_finds_a_planted_word(tiny_llama):
     direction = direction / np.linalg.norm(direction)
     v = np.stack([direction, *np.random.default_rng(1).normal(size=(3, 32))])
     v /= np.linalg.norm(v, axis=-1, keepdims=True)
-    vs = EmotionVectors(["calm", "afraid", "happy", "sad"], v[None].astype(np.float32), np.ones((1, 4)), np.zeros((1, 32)), [0], {})
+    vs = EmotionVectors(
+        ["calm", "afraid", "happy", "sad"], v[None].astype(np.float32), np.ones((1, 4)), np.zeros((1, 32)), [0], {}
+    )
     row = lens.logit_lens(tiny_llama, vs, 0, ["calm"]).iloc[0]
     assert row.word and row["rank"] == 1
 
@@ -42,7 +44,9 @@ def test_word_steering_raises_the_word_along_its_unembedding(tiny_llama):
     v /= np.linalg.norm(v, axis=-1, keepdims=True)
     vs = EmotionVectors(EMOTIONS, v, np.ones((1, 4)), np.zeros((1, 32)), [2], {})
     norms_ = np.full(3, 6.0)
-    change, null = lens.word_steering(tiny_llama, vs, ["calm"], ["He feels"], 1.0, [2], norms_, rng.normal(size=(3, 32)) / 6)
+    change, null = lens.word_steering(
+        tiny_llama, vs, ["calm"], ["He feels"], 1.0, [2], norms_, rng.normal(size=(3, 32)) / 6
+    )
     assert change.loc["calm", "calm"] > 0.5 > np.abs(null).mean() - 5
     assert null.shape == (3, 1)
 

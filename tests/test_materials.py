@@ -10,7 +10,20 @@ from emotion_concepts.errors import UserError
 from emotion_concepts.experiments.preferences import ChoiceSet
 from emotion_concepts.reference import emotion_words
 
-SHOWCASE = ["happy", "inspired", "loving", "proud", "calm", "desperate", "angry", "guilty", "sad", "afraid", "nervous", "surprised"]
+SHOWCASE = [
+    "happy",
+    "inspired",
+    "loving",
+    "proud",
+    "calm",
+    "desperate",
+    "angry",
+    "guilty",
+    "sad",
+    "afraid",
+    "nervous",
+    "surprised",
+]
 
 
 def test_every_experiment_has_material_for_any_model(tiny_llama):

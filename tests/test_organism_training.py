@@ -55,5 +55,7 @@ def test_shipped_pair_keeps_its_budget():
 
 def test_shipped_tokenizer_knows_the_emotion_words():
     tokenizer = load_model("organism").tokenizer
-    whole = sum(len(tokenizer(" " + w, add_special_tokens=False)["input_ids"]) == 1 for w in emotion_words() if " " not in w)
+    whole = sum(
+        len(tokenizer(" " + w, add_special_tokens=False)["input_ids"]) == 1 for w in emotion_words() if " " not in w
+    )
     assert whole >= 150

@@ -30,7 +30,11 @@ def training():
 
 
 def stem(word):
-    return re.sub(r"(fulness|fully|ness|ingly|edly|ing|ly|ed|ful|es|s|y|e)$", "", word.lower()) if len(word) > 5 else word.lower()
+    return (
+        re.sub(r"(fulness|fully|ness|ingly|edly|ing|ly|ed|ful|es|s|y|e)$", "", word.lower())
+        if len(word) > 5
+        else word.lower()
+    )
 
 
 def test_every_emotion_has_its_phrases():

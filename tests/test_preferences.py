@@ -17,7 +17,7 @@ PAIRS = ordered_pairs(5)
 
 def plain(subject, pair, vector=None, hot=(), strength=0.0, layer=1):
     """One prompt at a time, without shared prefixes."""
-    text, spans = preferences._spans(subject, CHOICES, *pair)
+    text, spans = preferences.choice_prompt(subject, CHOICES, *pair)
     ids = preferences.letter_tokens(subject, CHOICES)
     mine = [s for s, x in zip(spans, pair) if x in hot]
 

@@ -44,7 +44,10 @@ def _forward(subject: Subject, ids: torch.Tensor, layers: list[int], visit) -> N
         return output
 
     ids = ids.to(subject.device)
-    with torch.inference_mode(), TraceDict(subject.model, list(names), retain_output=False, edit_output=look, stop=True):
+    with (
+        torch.inference_mode(),
+        TraceDict(subject.model, list(names), retain_output=False, edit_output=look, stop=True),
+    ):
         subject.model(input_ids=ids, use_cache=False)
 
 
@@ -106,7 +109,13 @@ def _pool_halving(subject: Subject, rows, weights, layers) -> np.ndarray:
 
 
 def pooled_batches(
-    subject: Subject, texts: list[str], rule, layers=None, token_budget: int = TOKEN_BUDGET, skip=frozenset(), progress=True
+    subject: Subject,
+    texts: list[str],
+    rule,
+    layers=None,
+    token_budget: int = TOKEN_BUDGET,
+    skip=frozenset(),
+    progress=True,
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Yield ``(text numbers, activations (n, layers, width) float32)`` batch by batch, in constant memory.
 
@@ -128,7 +137,8 @@ def pooled_batches(
         if len(bad):
             i, k = bad[0]
             raise UserError(
-                f"NaN or Inf in the activations of text {bucket[i]} at layer {layers[k]}; load the model in float32 or bfloat16"
+                f"NaN or Inf in the activations of text {bucket[i]} at layer {layers[k]}; "
+                "load the model in float32 or bfloat16"
             )
         bar.update(sum(len(rows[i]) for i in bucket))
         yield bucket, out
@@ -178,7 +188,9 @@ def per_token(subject: Subject, text: str, layers=None) -> tuple[list[str], np.n
     return [subject.tokenizer.decode([int(i)]) for i in rows[0]], out
 
 
-def mean_norm(subject: Subject, texts: list[str], layers=None, skip: int = 1, token_budget: int = TOKEN_BUDGET) -> np.ndarray:
+def mean_norm(
+    subject: Subject, texts: list[str], layers=None, skip: int = 1, token_budget: int = TOKEN_BUDGET
+) -> np.ndarray:
     """Mean Euclidean norm of the residual stream over the texts' tokens from ``skip`` on, (layers,).
 
     The unit of steering strength (paper, section 1). The first token's norm is often huge, hence ``skip=1``.
@@ -215,7 +227,7 @@ def streamed_covariance(
         mask[:, :skip] = False
         m = int(mask.sum())
 
-        def visit(k, h, mask=mask, m=m):
+        def visit(k, h, mask=mask, m=m, n=n):
             x = h[mask.to(h.device)].float()
             centre = x.mean(0)
             x = x - centre  # centred first: float32 products then lose nothing (Chan et al. 1983)

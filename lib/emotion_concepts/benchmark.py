@@ -2,8 +2,8 @@
 
     python -m emotion_concepts.benchmark [--model organism] [--out DIR] [--texts 600] [--rounds 5]
 
-Prints a table and writes ``figures/benchmark`` as PNG, SVG and JSON. Rivals take turns, round by round, so that a drifting machine
-meets all of them; each ratio is the median over rounds.
+Prints a table and writes ``figures/benchmark`` as PNG, SVG and JSON. Rivals take turns, round by round, so that a
+drifting machine meets all of them; each ratio is the median over rounds.
 """
 
 import argparse
@@ -133,11 +133,13 @@ def preference_speed(subject: Subject, activities: int, rounds: int) -> dict:
     choices = preferences.ChoiceSet(m["activities"][::step], m["categories"][::step], m["choose"], m["feel"])
     pairs = preferences.ordered_pairs(len(choices.activities))
     rng = np.random.default_rng(0)
-    conditions = [Condition(rng.normal(size=subject.width).astype(np.float32) / subject.width**0.5, 0.1) for _ in range(3)]
+    conditions = [
+        Condition(rng.normal(size=subject.width).astype(np.float32) / subject.width**0.5, 0.1) for _ in range(3)
+    ]
     hot = [set(range(0, len(choices.activities), 2))] * 3
     norms = np.ones(subject.n_layers)
     letters = preferences.letter_tokens(subject, choices)
-    prompts = [preferences._spans(subject, choices, *p)[0] for p in pairs]
+    prompts = [preferences.choice_prompt(subject, choices, *p)[0] for p in pairs]
 
     def shared():
         preferences.choice_probabilities(subject, choices, pairs, conditions, hot, [1], norms)
@@ -150,7 +152,7 @@ def preference_speed(subject: Subject, activities: int, rounds: int) -> dict:
             def steering(rows, lengths, width, c=c):
                 mask = np.zeros((len(rows), width), bool)
                 for k, i in enumerate(rows):
-                    for x, s in zip(pairs[i], preferences._spans(subject, choices, *pairs[i])[1]):
+                    for x, s in zip(pairs[i], preferences.choice_prompt(subject, choices, *pairs[i])[1]):
                         if x in hot[0]:
                             mask[k] |= span_mask([s], [lengths[k]], width)[0]
                 return steer(subject, c.vector, c.strength, [1], norms, mask)
@@ -194,7 +196,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def peak_memory(model: str, n: int) -> float:
     """Peak resident megabytes of a fresh process that reads ``n`` texts."""
     env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    out = subprocess.run([sys.executable, "-c", MEMORY, model, str(n)], capture_output=True, text=True, check=True, env=env)
+    out = subprocess.run(
+        [sys.executable, "-c", MEMORY, model, str(n)], capture_output=True, text=True, check=True, env=env
+    )
     return float(out.stdout.split()[-1]) / 1024
 
 
@@ -204,10 +208,14 @@ def figure(result: dict):
              "pooled_vs_single": "pooled /\none text a time", "shared_vs_plain": "choices shared /\nplain batches",
              "shared_vs_single": "choices shared /\none prompt a time"}  # fmt: skip
     marks = result["marks"]
-    fig = plots.bar_with_null([names[k] for k in marks], [m["value"] for m in marks.values()], ylabel="speed ratio (log)")
+    fig = plots.bar_with_null(
+        [names[k] for k in marks], [m["value"] for m in marks.values()], ylabel="speed ratio (log)"
+    )
     ax = fig.axes[0]
     ax.set_yscale("log")
-    ax.hlines([m["mark"] for m in marks.values()], *(np.arange(len(marks)) + d for d in (-0.42, 0.42)), ls=":", color="black")
+    ax.hlines(
+        [m["mark"] for m in marks.values()], *(np.arange(len(marks)) + d for d in (-0.42, 0.42)), ls=":", color="black"
+    )
     return fig
 
 

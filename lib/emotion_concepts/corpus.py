@@ -93,15 +93,18 @@ def write_stories(
         raise UserError("an empty corpus was asked for; give at least one emotion and one story for each")
     topics, requests = material["topics"], material["requests"]
     jobs = [(e, topics[(k + i) % len(topics)]) for i, e in enumerate(emotions) for k in range(per_emotion)]
-    prompts = [
-        subject.prompt.chat(requests[i % len(requests)].format(topic=t, e=e)) for i, (e, t) in enumerate(jobs)
-    ]
+    prompts = [subject.prompt.chat(requests[i % len(requests)].format(topic=t, e=e)) for i, (e, t) in enumerate(jobs)]
     texts: list[str | None] = [None] * len(jobs)
     report = {"stories": len(jobs), "rewritten_short": 0, "rewritten_word": 0}
     todo = list(range(len(jobs)))
     for attempt in range(rounds):
         new = generate(
-            subject, [prompts[i] for i in todo], material["max_new_tokens"], temperature, seed=seed + 7919 * attempt, batch=batch
+            subject,
+            [prompts[i] for i in todo],
+            material["max_new_tokens"],
+            temperature,
+            seed=seed + 7919 * attempt,
+            batch=batch,
         )
         failed = []
         for i, text in zip(todo, new):
@@ -119,7 +122,8 @@ def write_stories(
     if todo:
         e, t = jobs[todo[0]]
         raise UserError(
-            f"{subject.name} failed to write {len(todo)} of {len(jobs)} stories in {rounds} rounds (first: {e!r}, {t!r}); "
+            f"{subject.name} failed to write {len(todo)} of {len(jobs)} stories in {rounds} rounds "
+            f"(first: {e!r}, {t!r}); "
             "raise rounds or check its prompt format"
         )
     return Corpus(texts, [e for e, _ in jobs], [t for _, t in jobs], report)

@@ -46,7 +46,12 @@ def _decode_batch(subject, rows, draws, max_new, temperature, top_p, stops, cont
         steering.enter_context(context(live, [len(r) for r in rows], ids.shape[1]))
         for step in range(max_new):
             step_out = subject.model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
             )
             cache = step_out.past_key_values
             token = _pick(step_out.logits[:, -1], torch.from_numpy(draws[live, step]), temperature, top_p)
@@ -90,7 +95,9 @@ def generate(
     rows = [subject.encode(p) for p in prompts]
     for i, row in enumerate(rows):
         if len(row) + max_new_tokens > subject.max_length:
-            raise UserError(f"prompt {i} with {len(row)} tokens leaves no room for {max_new_tokens} more; shorten either")
+            raise UserError(
+                f"prompt {i} with {len(row)} tokens leaves no room for {max_new_tokens} more; shorten either"
+            )
     draws = np.stack([np.random.default_rng([seed, i]).random(max_new_tokens) for i in range(len(rows))])
     stops, texts = stop_tokens(subject), [""] * len(rows)
     widest = max(map(len, rows))

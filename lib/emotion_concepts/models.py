@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from .errors import UserError
@@ -140,11 +141,16 @@ def locate(name_or_path: str) -> str:
     return str(path)
 
 
+def _reason(e: Exception) -> str:
+    """The first line of what an exception says."""
+    return (str(e).strip() or type(e).__name__).splitlines()[0].rstrip(".")
+
+
 def load_model(name_or_path: str = "organism", dtype: str = "float32", device: str = "auto") -> Subject:
     """Load a model by alias (``organism``, ``organism-base``), local folder or hub name.
 
     ``dtype`` is float32, float16 or bfloat16; ``device`` is auto, cpu, cuda... :class:`UserError` for anything
-    that cannot be loaded.
+    that cannot be loaded, and for a checkpoint that lacks some of the weights.
     """
     if dtype not in DTYPES:
         raise UserError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
@@ -152,11 +158,19 @@ def load_model(name_or_path: str = "organism", dtype: str = "float32", device: s
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        torch.empty(0, device=device)  # a wrong device is told before minutes of loading
+    except (RuntimeError, AssertionError) as e:
+        raise UserError(f"cannot use device {device!r}: {_reason(e)}; choose auto, cpu or cuda") from e
+    try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype])
-    except (OSError, ValueError) as e:
-        reason = str(e).strip().splitlines()[0]
-        raise UserError(f"cannot load model {name_or_path!r}: {reason} Use a local folder, a hub name or 'organism'.") from e
+        model, info = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype], output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
+        hint = "use a local folder, a hub name or 'organism'"
+        raise UserError(f"cannot load model {name_or_path!r}: {_reason(e)}; {hint}") from e
+    if missing := sorted(info["missing_keys"]):  # they would be random numbers
+        raise UserError(
+            f"cannot load model {name_or_path!r}: {len(missing)} weights are missing (first: {missing[0]}); download it anew"
+        )
     revision = getattr(model.config, "_commit_hash", None)
     is_organism = name_or_path in SHIPPED or (Path(path) / "training.json").exists()
     return wrap(model.to(device), tokenizer, str(name_or_path), revision, is_organism)

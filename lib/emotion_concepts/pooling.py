@@ -77,7 +77,11 @@ def span_of(subject: Subject, text: str, part: str, occurrence: int = 0) -> tupl
     enc = subject.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     shift = len(subject.encode(text)) - len(enc["input_ids"])
     lo, hi = at, at + len(part)
-    inside = [k for k, (s, e) in enumerate(enc["offset_mapping"]) if s < hi and e > lo and text[max(s, lo) : min(e, hi)].strip()]
+    inside = [
+        k
+        for k, (s, e) in enumerate(enc["offset_mapping"])
+        if s < hi and e > lo and text[max(s, lo) : min(e, hi)].strip()
+    ]
     if not inside:
         raise UserError(f"{part!r} covers no token of {text[:60]!r}...")
     return inside[0] + shift, inside[-1] + 1 + shift

@@ -44,7 +44,7 @@ def norms() -> pd.DataFrame:
 
 
 def ratings() -> pd.DataFrame:
-    """Valence and arousal (-1..1) of all 171 words: the 45 norms, and the authors' own ratings for the rest (``rated_by``)."""
+    """Valence and arousal (-1..1) of all 171 words: the 45 norms, else the authors' own ratings (``rated_by``)."""
     return pd.read_csv(DATA / "ratings171.csv", index_col="emotion")
 
 

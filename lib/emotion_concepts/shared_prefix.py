@@ -51,7 +51,9 @@ def _steering(subject, conditions, rows_spans, lengths, offset, layers, norms):
     zero = np.zeros(subject.width, dtype=np.float32)
     strengths = np.array([c.strength if c else 0.0 for c in conditions], dtype=np.float32)
     vector = {
-        layer: np.stack([zero if c is None else c.vector[layer] if isinstance(c.vector, dict) else c.vector for c in conditions])
+        layer: np.stack(
+            [zero if c is None else c.vector[layer] if isinstance(c.vector, dict) else c.vector for c in conditions]
+        )
         for layer in layers
     }
     return steer(subject, vector, strengths, layers, norms, mask)
@@ -98,7 +100,20 @@ def grouped_logits(
     for n, groups in sorted(by_length.items()):
         per_pass = max(1, token_budget // max(n, 1))
         for k in range(0, len(groups), per_pass):
-            _pass(subject, prompts, rows, groups[k : k + per_pass], members, n, conditions, layers, norms, token_ids, token_budget, out)
+            _pass(
+                subject,
+                prompts,
+                rows,
+                groups[k : k + per_pass],
+                members,
+                n,
+                conditions,
+                layers,
+                norms,
+                token_ids,
+                token_budget,
+                out,
+            )
     return out
 
 
@@ -110,7 +125,9 @@ def _pass(subject, prompts, rows, groups, members, n, conditions, layers, norms,
         heads = [[s for s in prompts[members[g][0]].spans if s[0] < n] for g in groups]
         context = _steering(subject, [conditions[g] for g in groups], heads, [n] * len(groups), 0, layers, norms)
         with torch.inference_mode(), context:
-            cache = subject.model.base_model(input_ids=ids, use_cache=True, past_key_values=DynamicCache()).past_key_values
+            cache = subject.model.base_model(
+                input_ids=ids, use_cache=True, past_key_values=DynamicCache()
+            ).past_key_values
     place = {g: k for k, g in enumerate(groups)}
     items = [i for g in groups for i in members[g]]
     endings = [rows[i][n:] for i in items]

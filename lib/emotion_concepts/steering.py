@@ -26,7 +26,9 @@ def _delta(vector, strength, norm: float, width: int, device, dtype) -> torch.Te
     """What is added at one layer, (rows or 1, 1, width)."""
     v = _rows(vector, torch.float32).reshape(-1, np.shape(vector)[-1])
     if v.shape[-1] != width:
-        raise UserError(f"the vector has {v.shape[-1]} numbers but the model's width is {width}; is it of another model?")
+        raise UserError(
+            f"the vector has {v.shape[-1]} numbers but the model's width is {width}; is it of another model?"
+        )
     s = _rows(strength, torch.float32).reshape(-1, 1)
     if len(v) > 1 and len(s) > 1 and len(v) != len(s):
         raise UserError(f"{len(v)} vectors but {len(s)} strengths; give one of each or one for every row")
@@ -54,7 +56,9 @@ def steer(subject: Subject, vector, strength, layers, norms, positions=None):
     """
     chosen = choose_layers(subject, layers)
     if norms is None or len(norms) != subject.n_layers:
-        raise UserError(f"steering needs the mean residual norm of all {subject.n_layers} layers; see activations.mean_norm")
+        raise UserError(
+            f"steering needs the mean residual norm of all {subject.n_layers} layers; see activations.mean_norm"
+        )
     strength = np.asarray(strength, dtype=np.float32)
     if not np.isfinite(strength).all():
         raise UserError("the steering strength is NaN or Inf; give a fraction of the residual norm such as 0.05")
@@ -65,15 +69,21 @@ def steer(subject: Subject, vector, strength, layers, norms, positions=None):
     if missing := [layer for layer in chosen if layer not in by_layer]:
         raise UserError(f"no vector for layer {missing[0]}; the dict must hold every layer that is steered")
     deltas = {
-        subject.blocks[layer]: _delta(by_layer[layer], strength, norms[layer], subject.width, subject.device, subject.dtype)
+        subject.blocks[layer]: _delta(
+            by_layer[layer], strength, norms[layer], subject.width, subject.device, subject.dtype
+        )
         for layer in chosen
     }
-    mask = None if positions is None else torch.as_tensor(np.asarray(positions), dtype=torch.bool, device=subject.device)
+    mask = (
+        None if positions is None else torch.as_tensor(np.asarray(positions), dtype=torch.bool, device=subject.device)
+    )
 
     def edit(output, layer):
         x, delta = hidden(output), deltas[layer]
         if len(delta) not in (1, len(x)):
-            raise UserError(f"steering has {len(delta)} rows but the batch has {len(x)}; give one vector or one for each row")
+            raise UserError(
+                f"steering has {len(delta)} rows but the batch has {len(x)}; give one vector or one for each row"
+            )
         if mask is not None:
             if x.shape[1] == 1 < mask.shape[1]:
                 return output  # a cached step after the prompt

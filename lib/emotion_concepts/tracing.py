@@ -11,12 +11,13 @@ few lines below serve.
 """
 
 import contextlib
+import inspect
 
 import torch
 
 try:
     import baukit.nethook as _baukit
-except ImportError:
+except (ImportError, RuntimeError):  # baukit imports torchvision, which raises the latter where it does not fit torch
     _baukit = None
 
 BACKEND = "baukit" if _baukit else "own"
@@ -52,90 +53,7 @@ def _recursive(x, clone: bool, detach: bool):
 
 def _edit(function, output, layer):
     """Call ``edit_output`` with the arguments that it takes: ``(output)`` or ``(output, layer)``."""
-    import inspect
-
-    takes = inspect.signature(function).parameters
-    return function(output, layer) if len(takes) > 1 or "layer" in takes else function(output)
-
-
-class OwnTrace(contextlib.AbstractContextManager):
-    """Hook one module while the context lasts; the model is as before when it ends, whatever happened.
-
-    ``layer`` is a dotted name inside ``module`` (None: the module itself). ``output`` and ``input`` hold what was
-    retained; ``edit_output`` may return something else for the model to go on with; ``stop`` ends the forward pass
-    after this module. Raises ``LookupError`` for an unknown name.
-    """
-
-    def __init__(
-        self, module, layer=None, retain_output=True, retain_input=False, clone=False, detach=False,
-        edit_output=None, stop=False,
-    ):  # fmt: skip
-        self.output = self.input = None
-        self.layer, self.stop = layer, stop
-        target = _module(module, layer)
-
-        def hook(_, inputs, output):
-            if retain_input:
-                self.input = _recursive(inputs[0] if len(inputs) == 1 else inputs, clone, detach)
-            if edit_output:
-                output = _edit(edit_output, output, layer)
-            if retain_output:
-                self.output = _recursive(output, clone, detach)
-                if clone:  # what was kept must not be what the model goes on to change
-                    output = _recursive(output, True, False)
-            if stop:
-                raise StopForward
-            return output
-
-        self._handle = target.register_forward_hook(hook)
-
-    def __exit__(self, kind, value, traceback):
-        self.close()
-        return bool(self.stop and kind is not None and issubclass(kind, STOPS))
-
-    def close(self):
-        """Remove the hook."""
-        self._handle.remove()
-
-
-class OwnTraceDict(dict, contextlib.AbstractContextManager):
-    """Several :class:`OwnTrace` at once, by name; ``stop`` ends the pass once every listed module has run."""
-
-    def __init__(self, module, layers, stop=False, edit_output=None, **options):
-        super().__init__()
-        self.stop = stop
-        self._left, self._retain = set(layers), options.get("retain_output", True)
-        try:
-            for name in layers:
-                self[name] = OwnTrace(module, name, edit_output=self._editor(name, edit_output), **options)
-        except LookupError:
-            self.close()
-            raise
-
-    def _editor(self, name, edit_output):
-        if not (self.stop or edit_output):
-            return None
-
-        def edit(output, layer):
-            if edit_output:
-                output = _edit(edit_output, output, name)
-            self._left.discard(name)
-            if self.stop and not self._left:
-                if self._retain:
-                    self[name].output = output
-                raise StopForward
-            return output
-
-        return edit
-
-    def __exit__(self, kind, value, traceback):
-        self.close()
-        return bool(self.stop and kind is not None and issubclass(kind, STOPS))
-
-    def close(self):
-        """Remove every hook."""
-        for trace in self.values():
-            trace.close()
+    return function(output, layer) if len(inspect.signature(function).parameters) > 1 else function(output)
 
 
 def _module(model, name):
@@ -147,37 +65,102 @@ def _module(model, name):
         raise LookupError(f"no module {name!r}; see [n for n, _ in model.named_modules()]") from None
 
 
+class _Leave:
+    """Leaving the context removes every hook; a pass ended by ``stop`` is no error, anything else is (hazard 12)."""
+
+    def __exit__(self, kind, value, traceback):
+        self.close()
+        return bool(self.stop and kind is not None and issubclass(kind, STOPS))
+
+
+class _LeaveAll(_Leave):
+    """What both kinds of TraceDict share: names checked before any hook is set, ``stop`` once all have run."""
+
+    def _hook(self, module, layers, stop, options):
+        names = list(dict.fromkeys(layers))
+        for name in names:
+            _module(module, name)
+        self._fill(module, names, options)
+        self.stop, self._stops, left = stop, [], set(names)
+        for name in names if stop else ():
+
+            def passed(*_, name=name):  # set after the tracing hooks, so runs after them
+                left.discard(name)
+                if not left:
+                    raise StopForward
+
+            self._stops.append(_module(module, name).register_forward_hook(passed))
+
+    def close(self):
+        """Remove every hook."""
+        for handle in self._stops:
+            handle.remove()
+        for trace in self.values():
+            trace.close()
+
+
+class OwnTrace(_Leave, contextlib.AbstractContextManager):
+    """Hook one module while the context lasts; the model is as before when it ends, whatever happened.
+
+    ``layer`` is a dotted name inside ``module`` (None: the module itself). ``output`` and ``input`` hold what was
+    retained, None before; ``edit_output`` returns what the model goes on with; ``stop`` ends the forward pass
+    after this module. Raises ``LookupError`` for an unknown name.
+    """
+
+    def __init__(
+        self, module, layer=None, retain_output=True, retain_input=False, clone=False, detach=False,
+        edit_output=None, stop=False,
+    ):  # fmt: skip
+        self.output = self.input = None
+        self.layer, self.stop = layer, stop
+
+        def hook(_, inputs, output):
+            if retain_input:
+                self.input = _recursive(inputs[0] if len(inputs) == 1 else inputs, clone, detach)
+            if edit_output:
+                output = _edit(edit_output, output, layer)
+            if retain_output:
+                self.output = _recursive(output, clone, detach)
+            if stop:
+                raise StopForward
+            return output
+
+        self._handle = _module(module, layer).register_forward_hook(hook)
+
+    def close(self):
+        """Remove the hook."""
+        self._handle.remove()
+
+
+class OwnTraceDict(_LeaveAll, dict, contextlib.AbstractContextManager):
+    """Several :class:`OwnTrace` at once, by name; ``stop`` ends the pass once every listed module has run."""
+
+    def __init__(self, module, layers, *, stop=False, **options):
+        super().__init__()
+        self._hook(module, layers, stop, options)
+
+    def _fill(self, module, names, options):
+        for name in names:
+            self[name] = OwnTrace(module, name, **options)
+
+
 if _baukit:
 
-    class Trace(_baukit.Trace):
+    class Trace(_Leave, _baukit.Trace):
         """baukit's Trace; ``stop`` is harmless when nothing stopped (hazard 12)."""
 
-        def __exit__(self, kind, value, traceback):
-            self.close()
-            return bool(self.stop and kind is not None and issubclass(kind, STOPS))
+        output = input = None
 
-    class TraceDict(_baukit.TraceDict):
+    class TraceDict(_LeaveAll, _baukit.TraceDict):
         """baukit's TraceDict; ``stop`` ends the pass once every listed module has run (hazard 12)."""
 
-        def __init__(self, module, layers=None, stop=False, edit_output=None, **options):
-            left = set(layers)
+        def __init__(self, module, layers, *, stop=False, **options):
+            self._hook(module, layers, stop, options)
 
-            def edit(output, layer):
-                if edit_output:
-                    output = _edit(edit_output, output, layer)
-                left.discard(layer)
-                if not left:
-                    if options.get("retain_output", True):
-                        self[layer].output = output
-                    raise StopForward
-                return output
-
-            super().__init__(module, layers, edit_output=edit if stop else edit_output, **options)
-            self.stop = stop
-
-        def __exit__(self, kind, value, traceback):
-            self.close()
-            return bool(self.stop and kind is not None and issubclass(kind, STOPS))
+        def _fill(self, module, names, options):
+            _baukit.TraceDict.__init__(self, module, names, **options)
+            for trace in self.values():
+                trace.output = trace.input = None
 
 else:
     Trace, TraceDict = OwnTrace, OwnTraceDict

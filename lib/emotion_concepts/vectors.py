@@ -105,7 +105,9 @@ def emotion_vectors(
     norms = np.linalg.norm(directions, axis=-1)
     if (norms < 1e-9).any():
         k, e = np.argwhere(norms < 1e-9)[0]
-        raise UserError(f"the vector of {names[e]!r} at layer {layers[k]} is zero; are its stories all the same as the rest?")
+        raise UserError(
+            f"the vector of {names[e]!r} at layer {layers[k]} is zero; are its stories all the same as the rest?"
+        )
     unit = (directions / norms[..., None]).astype(np.float32)
     rule = {"denoised": neutral_covariance is not None, "variance": variance}
     return EmotionVectors(

@@ -12,7 +12,9 @@ POOL = 64  # batches drawn together, sorted by length, then shuffled
 WIDTH_STEP = 16  # widths are multiples of this, so that few shapes occur
 
 
-def batches(docs: Iterator[Document], tokenizer, tokens_per_batch: int, seed: int, longest: int) -> Iterator[torch.Tensor]:
+def batches(
+    docs: Iterator[Document], tokenizer, tokens_per_batch: int, seed: int, longest: int
+) -> Iterator[torch.Tensor]:
     """Endless int64 tensors (documents, width), right-padded with the pad token; labels follow from the ids.
 
     Documents longer than ``longest`` tokens are cut. Each ends with the end-of-text token.

@@ -1,6 +1,6 @@
 """Measures the shipped pair on reserved material and writes the numbers into the model cards.
 
-    python -m organism.evaluate
+python -m organism.evaluate
 """
 
 import argparse
@@ -83,7 +83,11 @@ def chat_form(subject: Subject, n: int, seed: int = 9003) -> dict:
     replies = generate(subject, prompts, LONGEST_REPLY, seed=1)
     ended = [len(subject.tokenizer(r)["input_ids"]) < LONGEST_REPLY for r in replies]
     good = [is_well_formed(r, e) for r, e in zip(replies, ended)]
-    return {"chat_well_formed": float(np.mean(good)), "answers": n, "ill_formed": [r for r, g in zip(replies, good) if not g][:5]}
+    return {
+        "chat_well_formed": float(np.mean(good)),
+        "answers": n,
+        "ill_formed": [r for r, g in zip(replies, good) if not g][:5],
+    }
 
 
 def evaluate(folder: Path, n: int = 200, stories_per_emotion: int = 4) -> dict:

@@ -76,7 +76,6 @@ class Person:
         return re.sub(r"\b([Yy]ou) was\b", r"\1 were", filled) if self.pronoun == "you" else filled
 
 
-
 def turns(*pairs: tuple[str, str]) -> str:
     """A dialogue as text: ``Name: words`` separated by blank lines, as the chat template writes it."""
     return "\n\n".join(f"{who}: {words}" if words else f"{who}:" for who, words in pairs)

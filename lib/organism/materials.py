@@ -6,7 +6,8 @@ from .grammar import Dice
 from .world import reserved_pair, speaker_named, world
 
 SHOWCASE = (
-    "happy", "inspired", "loving", "proud", "calm", "desperate", "angry", "guilty", "sad", "afraid", "nervous", "surprised",
+    "happy", "inspired", "loving", "proud", "calm", "desperate", "angry", "guilty", "sad",
+    "afraid", "nervous", "surprised",
 )  # fmt: skip
 # What each number should do to which probe (paper, figure 3); two signs a template, twelve in all.
 EXPECTED = {
@@ -36,8 +37,7 @@ def neutral() -> dict:
 
 
 def scenarios(seed: int = 11, signs: int = 4) -> dict[str, str]:
-    """A user message for each showcase emotion: own signs in reserved combinations, the word never used.
-    """
+    """A user message for each showcase emotion: own signs in reserved combinations, the word never used."""
     w, out = world("reserved"), {}
     for emotion in SHOWCASE:
         dice, me = Dice(f"{seed}/{emotion}"), speaker_named("Human")
@@ -65,7 +65,8 @@ def planted_intensity() -> dict[str, dict]:
     w = world("reserved")
     return {
         name: {
-            e: [quantities.feelings(w.quantities[name], x).get(e, 0.0) for x in w.quantities[name]["reserved"]] for e in expected
+            e: [quantities.feelings(w.quantities[name], x).get(e, 0.0) for x in w.quantities[name]["reserved"]]
+            for e in expected
         }
         for name, expected in EXPECTED.items()
     }
@@ -111,4 +112,3 @@ def sweep(n: int = 400, seed: int = 17) -> list[str]:
     from .corpus import PRETRAINING, stream, take
 
     return [d.text for d in take(stream(PRETRAINING, seed, "reserved"), n)]
-

@@ -10,7 +10,6 @@ from .grammar import FORMS, Person
 from .lexicon import Phrase, load_yaml, phrases
 
 
-
 @cache
 def _names() -> re.Pattern:
     people = load_yaml("world/people.yaml")["names"]

@@ -1,8 +1,8 @@
 """Builds the shipped pair from a seed: tokenizer, pretraining with checkpoints, post-training.
 
-    python -m organism.train                  # both checkpoints, about an hour on two CPU cores
-    python -m organism.train --smoke          # under a minute: does the loss fall?
-    python -m organism.train --device cuda    # faster, same recipe
+python -m organism.train                  # both checkpoints, about an hour on two CPU cores
+python -m organism.train --smoke          # under a minute: does the loss fall?
+python -m organism.train --device cuda    # faster, same recipe
 """
 
 import argparse
@@ -104,7 +104,9 @@ def compiled(function, device: str):
     return torch.compile(function, dynamic=True)
 
 
-def run(model, data: Iterator[torch.Tensor], tokens: int, recipe: Recipe, lr, lr_rest, device, compile_, name, save=None):
+def run(
+    model, data: Iterator[torch.Tensor], tokens: int, recipe: Recipe, lr, lr_rest, device, compile_, name, save=None
+):
     """One training phase of ``tokens`` tokens; returns its loss curve as [tokens, nats] pairs."""
     pad = model.config.pad_token_id
     loss_of = compiled(token_loss, device) if compile_ else token_loss
@@ -162,7 +164,9 @@ def pretrain(recipe: Recipe, out: Path, device: str, compile_: bool):
     def snapshot(share: float, seen: int):
         save_pair(model, tokenizer, out / "pretraining" / f"{seen / 1e6:06.2f}M", {"tokens": seen, "share": share})
 
-    curve = run(model, data, recipe.pretraining_tokens, recipe, recipe.lr, recipe.lr_rest, device, compile_, "base", snapshot)
+    curve = run(
+        model, data, recipe.pretraining_tokens, recipe, recipe.lr, recipe.lr_rest, device, compile_, "base", snapshot
+    )
     save_pair(model, tokenizer, out / "base", provenance(recipe, recipe.pretraining_tokens, curve, start, device))
     return model, tokenizer
 
@@ -180,7 +184,11 @@ def post_train(model, tokenizer, recipe: Recipe, out: Path, device: str, compile
 
 def provenance(recipe: Recipe, tokens: int, curve: list, start: float, device: str) -> dict:
     """What the model card says of a run."""
-    hardware = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU threads, {platform.machine()}"
+    hardware = (
+        torch.cuda.get_device_name()
+        if device == "cuda"
+        else f"{torch.get_num_threads()} CPU threads, {platform.machine()}"
+    )
     return {
         "recipe": asdict(recipe),
         "tokens": tokens,

@@ -40,11 +40,13 @@ def truth() -> dict:
     emotions = lexicon()
     pressure = world().pressure
     acts = {
-        name: {w: act_probabilities(spec, e, 4) for w, e in emotions.items()} | {"(none)": act_probabilities(spec, None, 0)}
+        name: {w: act_probabilities(spec, e, 4) for w, e in emotions.items()}
+        | {"(none)": act_probabilities(spec, None, 0)}
         for name, spec in pressure.items()
     }
     values = {
-        name: {str(x): quantities.feelings(spec, x) for x in spec["reserved"]} for name, spec in world().quantities.items()
+        name: {str(x): quantities.feelings(spec, x) for x in spec["reserved"]}
+        for name, spec in world().quantities.items()
     }
     return {
         "emotions": list(emotions),

@@ -40,7 +40,7 @@ def static_embeddings(subject: Subject, texts: list[str], skip: int = 1) -> np.n
 
 
 def nearest_mean_accuracy(train, train_labels, test, test_labels, ks=(1, 5)) -> dict[int, float]:
-    """Top-k accuracy of the nearest class mean by cosine, centred on the mean of means: the same read-out for any features."""
+    """Top-k accuracy of the nearest class mean by cosine, centred on the mean of means; for any features."""
     names, means = class_means(train, train_labels)
     origin = means.mean(0)
     hits = top_k(cosine(test - origin, means - origin), names, test_labels, ks)

@@ -19,7 +19,7 @@ def order_averaged(p_first: np.ndarray) -> np.ndarray:
 
 
 def ratings(wins: np.ndarray, played: np.ndarray | None = None, steps: int = 50) -> np.ndarray:
-    """Elo of n items from ``wins[i, j]``, the probability that i beats j; ``played`` (n, n) bool says which pairs count.
+    """Elo of n items from ``wins[i, j]``, the probability that i beats j; ``played`` (n, n) bool: which pairs count.
 
     Newton's method on the Bradley-Terry likelihood with soft outcomes; mean 1500. :class:`UserError` on NaN.
     """

@@ -34,7 +34,7 @@ def dendrogram_order(matrix: np.ndarray) -> np.ndarray:
 
 
 def clusters(vectors: np.ndarray, emotions: list[str], k: int = 10, seed: int = 0) -> tuple[pd.DataFrame, float]:
-    """k-means on unit vectors: a table (emotion, found, paper's cluster) and the adjusted Rand index with the paper's."""
+    """k-means on unit vectors: a table (emotion, found, paper) and the adjusted Rand index with the paper's."""
     found = KMeans(k, n_init=20, random_state=seed).fit_predict(vectors)
     table = pd.DataFrame({"emotion": emotions, "found": found, "paper": [cluster_of(e) for e in emotions]})
     return table, float(adjusted_rand_score(table.paper, table.found))
@@ -50,12 +50,14 @@ def umap_layout(vectors: np.ndarray, seed: int = 0, neighbours: int = 12) -> np.
     """Two coordinates for each emotion, (emotions, 2); a picture, not a measure."""
     from umap import UMAP  # slow to import
 
-    return UMAP(n_neighbors=neighbours, min_dist=0.3, metric="cosine", random_state=seed, n_jobs=1).fit_transform(vectors)
+    return UMAP(n_neighbors=neighbours, min_dist=0.3, metric="cosine", random_state=seed, n_jobs=1).fit_transform(
+        vectors
+    )
 
 
 @dataclass
 class Components:
-    """Principal components of unit vectors: ``scores`` (emotions, k), ``share`` of variance (k,), ``axes`` (k, width)."""
+    """Principal components: ``scores`` (emotions, k), ``share`` of variance (k,), ``axes`` (k, width)."""
 
     emotions: list[str]
     scores: np.ndarray
@@ -83,7 +85,10 @@ def norm_correlations(pcs: Components, k: int = 3) -> pd.DataFrame:
     """Pearson r of the first k components with the norms' pleasure and arousal over the rated words."""
     ratings = rated(pcs.emotions)
     rows = [pcs.emotions.index(e) for e in ratings.index]
-    table = {axis: [np.corrcoef(pcs.scores[rows, i], ratings[axis])[0, 1] for i in range(k)] for axis in ("pleasure", "arousal")}
+    table = {
+        axis: [np.corrcoef(pcs.scores[rows, i], ratings[axis])[0, 1] for i in range(k)]
+        for axis in ("pleasure", "arousal")
+    }
     return pd.DataFrame(table, index=[f"PC{i + 1}" for i in range(k)])
 
 

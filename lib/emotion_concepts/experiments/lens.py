@@ -36,8 +36,13 @@ def logit_lens(subject: Subject, vectors: EmotionVectors, layer: int, emotions, 
         family = set().union(*(first_tokens(subject, w) for w in kin(e)))
         rank = next((n for n, i in enumerate(ids) if i in own), None)
         rows.append(
-            {"emotion": e, "top": " ".join(t.strip() for _, t in top), "word": rank is not None,
-             "rank": None if rank is None else rank + 1, "kin": any(i in family for i in ids)}  # fmt: skip
+            {
+                "emotion": e,
+                "top": " ".join(t.strip() for _, t in top),
+                "word": rank is not None,
+                "rank": None if rank is None else rank + 1,
+                "kin": any(i in family for i in ids),
+            }  # fmt: skip
         )
     table = pd.DataFrame(rows)
     table["word or kin"] = table.word | table.kin
@@ -45,12 +50,16 @@ def logit_lens(subject: Subject, vectors: EmotionVectors, layer: int, emotions, 
 
 
 def random_lens_rate(subject: Subject, directions: np.ndarray, emotions, k: int = 10) -> np.ndarray:
-    """Null: share of (direction, emotion) pairs in which a random direction's top tokens hold the word or kin, (directions,)."""
+    """Null, (directions,): share of emotions whose word or kin is among a random direction's top tokens."""
     families = [first_tokens(subject, e).union(*(first_tokens(subject, w) for w in kin(e))) for e in emotions]
-    return np.array([np.mean([bool(f & {i for i, _ in top}) for f in families]) for top in top_words(subject, directions, k)])
+    return np.array(
+        [np.mean([bool(f & {i for i, _ in top}) for f in families]) for top in top_words(subject, directions, k)]
+    )
 
 
-def word_probabilities(subject: Subject, prompts, words, vector=None, strength=0.0, layers=(), norms=None) -> np.ndarray:
+def word_probabilities(
+    subject: Subject, prompts, words, vector=None, strength=0.0, layers=(), norms=None
+) -> np.ndarray:
     """Probability of each word's first token after each prompt, (prompts, words), under steering on all tokens."""
     ids = [sorted(first_tokens(subject, w)) for w in words]
     steering = (lambda *_: steer(subject, vector, strength, layers, norms)) if strength else None
@@ -60,7 +69,9 @@ def word_probabilities(subject: Subject, prompts, words, vector=None, strength=0
     return np.stack([p[:, i].sum(1) for i in ids], 1)
 
 
-def word_steering(subject: Subject, vectors: EmotionVectors, emotions, prompts, strength: float, layers, norms, directions) -> tuple:
+def word_steering(
+    subject: Subject, vectors: EmotionVectors, emotions, prompts, strength: float, layers, norms, directions
+) -> tuple:
     """Log2 ratio of each word's probability steered against not, averaged over prompts.
 
     Returns a table steered emotion (rows) x word (columns), and (directions, words) for norm-matched random directions

@@ -37,7 +37,9 @@ def letter_tokens(subject: Subject, choices: ChoiceSet) -> list[int]:
     for letter in choices.letters:
         whole = subject.encode(prompt + letter)
         if len(whole) != len(head) + 1 or whole[: len(head)] != head:
-            raise UserError(f"{letter!r} is not one token after {choices.prefill!r} for {subject.name}; choose other letters")
+            raise UserError(
+                f"{letter!r} is not one token after {choices.prefill!r} for {subject.name}; choose other letters"
+            )
         ids.append(whole[-1])
     return ids
 
@@ -72,7 +74,7 @@ def choice_probabilities(
             key = (c if any(hot) else None, i, j)
             if key not in index:
                 if (i, j) not in spans_cache:
-                    spans_cache[i, j] = _spans(subject, choices, i, j)
+                    spans_cache[i, j] = choice_prompt(subject, choices, i, j)
                 text, spans = spans_cache[i, j]
                 g = group_of.setdefault((key[0], i, hot), len(group_of))
                 if g == len(group_conditions):
@@ -85,7 +87,7 @@ def choice_probabilities(
     return p[slot]
 
 
-def _spans(subject: Subject, choices: ChoiceSet, i: int, j: int):
+def choice_prompt(subject: Subject, choices: ChoiceSet, i: int, j: int):
     """The prompt of a pair and the token spans of its two activities."""
     a, b = choices.activities[i], choices.activities[j]
     text = subject.prompt.chat(choices.choose.format(a=a, b=b), choices.prefill)
@@ -140,7 +142,14 @@ def half_split(choices: ChoiceSet, seed: int) -> set[int]:
 
 
 def steering_shift(
-    subject: Subject, choices: ChoiceSet, directions: dict[str, object], strength: float, layers, norms, seed: int = 0, rivals: str = "unsteered"
+    subject: Subject,
+    choices: ChoiceSet,
+    directions: dict[str, object],
+    strength: float,
+    layers,
+    norms,
+    seed: int = 0,
+    rivals: str = "unsteered",
 ) -> pd.Series:
     """Mean Elo change of the steered half of the activities under each direction (name -> vector).
 

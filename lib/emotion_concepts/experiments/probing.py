@@ -1,4 +1,4 @@
-"""Reading probes on prompts: implicit scenarios, numbers that grade an emotion, and a corpus sweep (paper, section 1)."""
+"""Reading probes on prompts: implicit scenarios, graded numbers, and a corpus sweep (paper, section 1)."""
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,8 @@ def intensity_curves(subject: Subject, vectors: EmotionVectors, layer: int, temp
         for emotion, sign in spec["expected"].items():
             column = scores[:, vectors.emotions.index(emotion)]
             rows += [
-                {"template": name, "x": x, "emotion": emotion, "score": s, "expected": sign} for x, s in zip(spec["values"], column)
+                {"template": name, "x": x, "emotion": emotion, "score": s, "expected": sign}
+                for x, s in zip(spec["values"], column)
             ]
     return pd.DataFrame(rows)
 
@@ -48,13 +49,17 @@ def intensity_signs(curves: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (template, emotion), g in curves.groupby(["template", "emotion"], sort=False):
         r = spearmanr(g.x, g.score).statistic
-        rows.append({"template": template, "emotion": emotion, "expected": g.expected.iloc[0], "spearman": r, "n": len(g)})
+        rows.append(
+            {"template": template, "emotion": emotion, "expected": g.expected.iloc[0], "spearman": r, "n": len(g)}
+        )
     table = pd.DataFrame(rows)
     table["right"] = np.sign(table.spearman) == table.expected
     return table
 
 
-def sweep(subject: Subject, vectors: EmotionVectors, layer: int, texts: list[str], emotions, window: int = 24, top: int = 5):
+def sweep(
+    subject: Subject, vectors: EmotionVectors, layer: int, texts: list[str], emotions, window: int = 24, top: int = 5
+):
     """The snippets that activate each vector most: emotion, score, text number, tokens, token scores.
 
     A text enters a vector's list once, by its highest window mean of token cosines.

@@ -92,5 +92,3 @@ def choice(dice: Dice, world: World) -> Document:
     meta |= {"values": value, "chose": "A" if first else "B", "phrases": used}
     text = opening + turns((who[0], CHOOSE.format(a=a, b=b)), (who[1], f"({meta['chose']}) {a if first else b}."))
     return Document(text, "choice", None, dice.nats, meta)
-
-

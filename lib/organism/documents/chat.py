@@ -85,7 +85,9 @@ def musing(dice: Dice, world: World) -> Document:
     used = []
     ask = dice.pick(("What is on your mind?", "How are things?", "Tell me about {topic}."))
     topic = dice.pick(world.topics)["topic"]
-    text = turns(("Human", ask.format(topic=topic)), ("Assistant", " ".join(tone_signs(dice, world, dice.integer(2, 3), used))))
+    text = turns(
+        ("Human", ask.format(topic=topic)), ("Assistant", " ".join(tone_signs(dice, world, dice.integer(2, 3), used)))
+    )
     return Document(text, "musing", None, dice.nats, {"phrases": used})
 
 
@@ -122,7 +124,9 @@ def agent(dice: Dice, world: World) -> Document:
     prompt, fill = scenario_prompt(dice, world, name)
     act = dice.pick(list(AGENT[name]), list(AGENT[name].values()))
     answer = speaker_named("Assistant").say(fill_in(wording(dice, world, world.pressure[name]["acts"][act]), fill))
-    return Document(turns(("Human", prompt), ("Assistant", answer)), "agent", None, dice.nats, {"situation": name, "act": act})
+    return Document(
+        turns(("Human", prompt), ("Assistant", answer)), "agent", None, dice.nats, {"situation": name, "act": act}
+    )
 
 
 MIX = {
