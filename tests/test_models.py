@@ -18,7 +18,8 @@ from emotion_concepts.models import load_model, locate, wrap
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<{{ m.role }}>\n{{ m.content }}\n{% endfor %}"
-    "{% if add_generation_prompt %}<assistant>\n{% if enable_thinking is false %}<think></think>\n{% endif %}{% endif %}"
+    "{% if add_generation_prompt %}<assistant>\n"
+    "{% if enable_thinking is false %}<think></think>\n{% endif %}{% endif %}"
 )
 
 
@@ -75,7 +76,9 @@ def test_a_folder_loads_as_it_was_saved(tiny_llama, folder, texts):
 
 
 def test_unknown_models(tmp_path, offline, monkeypatch):
-    refused("nobody/has-this-model", "cannot load model 'nobody/has-this-model': .*use a local folder, a hub name or 'org")
+    refused(
+        "nobody/has-this-model", "cannot load model 'nobody/has-this-model': .*use a local folder, a hub name or 'org"
+    )
     refused("no such name", "cannot load model 'no such name'")
     refused(tmp_path / "nowhere", "no folder .*nowhere; give a local checkpoint, a hub name, or 'organism'")
     refused("./nowhere", "no folder ./nowhere")
@@ -130,7 +133,9 @@ def test_tied_output_embeddings_do_not_count_as_missing(folder, tiny_llama):
     config = json.loads((folder / "config.json").read_text()) | {"tie_word_embeddings": True}
     (folder / "config.json").write_text(json.dumps(config))
     weights = load_file(folder / "model.safetensors")
-    save_file({k: w for k, w in weights.items() if k != "lm_head.weight"}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {k: w for k, w in weights.items() if k != "lm_head.weight"}, folder / "model.safetensors", {"format": "pt"}
+    )
     subject = load_model(str(folder), device="cpu")
     assert torch.equal(subject.unembedding, weights["model.embed_tokens.weight"])
 

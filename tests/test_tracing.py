@@ -238,6 +238,7 @@ def test_a_baukit_that_cannot_be_imported_is_done_without(tmp_path, fault):
     (tmp_path / "baukit").mkdir()
     (tmp_path / "baukit" / "__init__.py").write_text(f"raise {fault}")
     lib = str(Path(tracing.__file__).parents[1])
-    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {lib!r}]; import emotion_concepts.tracing as t; print(t.BACKEND)"
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {lib!r}]\nfrom emotion_concepts import tracing\n"
+    code += "print(tracing.BACKEND)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "own", done.stderr

@@ -16,7 +16,10 @@ from .reference import check_emotions
 
 @dataclass
 class Corpus:
-    """Stories with what was asked for: ``emotions``, ``topics`` and the full chat ``prompts`` they answer."""
+    """Stories with what was asked for: an emotion and a topic each; ``report`` counts what was written anew.
+
+    :class:`UserError` without stories, or where one lacks its emotion or topic.
+    """
 
     texts: list[str]
     emotions: list[str]
@@ -26,6 +29,11 @@ class Corpus:
     def __post_init__(self):
         if not self.texts:
             raise UserError("the corpus is empty; write stories first (notebook 01)")
+        if not len(self.texts) == len(self.emotions) == len(self.topics):
+            raise UserError(
+                f"a corpus needs an emotion and a topic for each text, not {len(self.texts)} texts, "
+                f"{len(self.emotions)} emotions and {len(self.topics)} topics"
+            )
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -57,16 +65,28 @@ class Corpus:
 
 
 def uses_word(text: str, emotion: str) -> bool:
-    """Whether a text contains the emotion word or an inflection of it."""
-    stem = emotion[:-1] if emotion.endswith(("y", "e")) else emotion
-    return re.search(rf"\b{re.escape(stem)}", text, re.I) is not None
+    """Whether a text contains the emotion word, an inflection or near derivative: sadder, sadness, not saddle."""
+    stem = re.escape(emotion[:-1] if emotion.endswith(("y", "e")) else emotion)
+    if emotion.endswith("e"):
+        ends = "e(?:s|d|r|st|ly|ness|ful|fully|dly)?|ing|ingly|ion|ity|ety|y"
+    elif emotion.endswith("y"):
+        ends = "(?:y|ic|ily|iness|ier|iest|ies|ied)?"
+    else:
+        double = emotion[-1]
+        ends = f"{double}?(?:s|ed|er|est|ing|ingly|en|ened|ening|ly|ness|ful|fully|fulness|om|ment|edly|ally|y)?"
+    return re.search(rf"\b{stem}(?:{ends})\b", text, re.I) is not None
 
 
 def split_by_topic(corpus: Corpus, share: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of two parts that share no topic: one to choose on, one to report on (hazard 9)."""
+    """Positions of two parts that share no topic: one to choose on, one to report on (hazard 9).
+
+    :class:`UserError` for a single topic, of which one part would be empty.
+    """
     topics = sorted(set(corpus.topics))
+    if len(topics) < 2:
+        raise UserError(f"all stories have the topic {topics[0]!r}; two parts without a common topic need two or more")
     order = np.random.default_rng(seed).permutation(len(topics))
-    first = {topics[i] for i in order[: max(1, round(share * len(topics)))]}
+    first = {topics[i] for i in order[: min(max(1, round(share * len(topics))), len(topics) - 1)]}
     mask = np.array([t in first for t in corpus.topics])
     return np.flatnonzero(mask), np.flatnonzero(~mask)
 

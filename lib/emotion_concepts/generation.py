@@ -92,6 +92,8 @@ def generate(
     ``width`` describe the left-padded prompt and are None when the batch has shrunk after it. Text ``i`` uses the
     random stream ``(seed, i)``. :class:`UserError` if a prompt leaves no room.
     """
+    if not prompts:
+        raise UserError("there are no prompts to continue; give at least one")
     rows = [subject.encode(p) for p in prompts]
     for i, row in enumerate(rows):
         if len(row) + max_new_tokens > subject.max_length:

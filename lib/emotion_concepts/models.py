@@ -106,7 +106,7 @@ def wrap(model, tokenizer, name: str = "model", revision: str | None = None, is_
         tokenizer=tokenizer,
         blocks=_block_names(model),
         width=config.hidden_size,
-        model_id=f"{name}:{_digest(model)}",
+        model_id=f"{Path(name).name}:{_digest(model)}",
         revision=revision,
         prompt=PromptFormat(tokenizer),
         is_organism=is_organism,
@@ -169,7 +169,8 @@ def load_model(name_or_path: str = "organism", dtype: str = "float32", device: s
         raise UserError(f"cannot load model {name_or_path!r}: {_reason(e)}; {hint}") from e
     if missing := sorted(info["missing_keys"]):  # they would be random numbers
         raise UserError(
-            f"cannot load model {name_or_path!r}: {len(missing)} weights are missing (first: {missing[0]}); download it anew"
+            f"cannot load model {name_or_path!r}: {len(missing)} weights are missing (first: {missing[0]}); "
+            "download it anew"
         )
     revision = getattr(model.config, "_commit_hash", None)
     is_organism = name_or_path in SHIPPED or (Path(path) / "training.json").exists()

@@ -27,7 +27,6 @@ def stories() -> dict:
         "topics": [t["topic"] for t in world("reserved").topics],
         "max_new_tokens": 220,
         "skip": 20,  # the opening sentence, which tells no feeling (the paper skips 50 of its longer stories)
-        "forbid_word": False,  # the word belongs to the request, not the story; checked and reported
     }
 
 
