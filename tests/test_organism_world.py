@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -93,10 +94,12 @@ def test_reserved_material_never_enters_training(training):
     for d in training:
         ids = d.meta.get("phrases", [])
         assert not any(reserved_pair(a, b) for k, a in enumerate(ids) for b in ids[:k]), d.text
-        if d.kind == "quantity":
-            assert not quantities.is_reserved(w.quantities[d.meta["template"]], d.meta["x"])
-        if "situation" in d.meta and "wants" in d.meta:
-            assert (d.meta["situation"], *d.meta["wants"], *d.meta["event"]) not in combos
+        for e in d.meta.get("episodes", []):
+            if d.kind == "quantity":
+                assert not quantities.is_reserved(w.quantities[e["template"]], e["x"])
+            else:
+                for i, j in product(e["told"], e["happened"]):
+                    assert (e["situation"], e["wants"], i, e["event"], j) not in combos
         pairs[d.kind] += 1
     assert pairs.total() == len(training)
     for spec in w.pressure.values():

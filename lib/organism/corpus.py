@@ -8,14 +8,14 @@ from .world import Document, World, world
 
 # Share of documents by kind in pretraining.
 PRETRAINING: dict[Callable, float] = {
-    stories.story: 0.30,
-    stories.requested_story: 0.13,
-    pressure.pressure: 0.12,
+    stories.story: 0.21,
+    stories.requested_story: 0.17,
+    pressure.pressure: 0.09,
     activities.asked: 0.07,
-    activities.choice: 0.10,
-    dialogues.dialogue: 0.10,
-    quantities.quantity: 0.05,
-    wishes.wish: 0.09,
+    activities.choice: 0.09,
+    dialogues.dialogue: 0.07,
+    quantities.quantity: 0.12,
+    wishes.wish: 0.14,
     neutral.neutral: 0.04,
 }
 POST_TRAINING = chat.MIX
@@ -39,9 +39,14 @@ def stream(mix: dict[Callable, float], seed: int, split: str = "train") -> Itera
 
 
 def post_training_stream(seed: int, split: str = "train") -> Iterator[Document]:
-    """Post-training documents with :data:`REPLAY` of pretraining mixed in."""
+    """Post-training documents with :data:`REPLAY` of pretraining mixed in.
+
+    Replayed dialogues are those of other speakers: in Human and Assistant's own, pretraining lets the talk go on after
+    a reply, where post-training ends it.
+    """
     chance = Dice(f"{seed}/replay").random
-    new, old = stream(POST_TRAINING, seed, split), stream(PRETRAINING, seed + 1, split)
+    new = stream(POST_TRAINING, seed, split)
+    old = (d for d in stream(PRETRAINING, seed + 1, split) if "Human" not in d.meta.get("speakers", ()))
     while True:
         yield next(old if chance.random() < REPLAY else new)
 

@@ -62,14 +62,14 @@ class Person:
     introduced: bool = field(default=False)
 
     def say(self, text: str) -> str:
-        """``text`` with its slots filled; a named person's first subject slot becomes the name."""
+        """``text`` with its slots filled; a named person's first slot becomes the name, with 's where it owns."""
         forms = FORMS[self.pronoun]
 
         def fill(match):
             slot = match.group(1)
-            if slot in "Ss" and self.pronoun in ("she", "he") and not self.introduced:
+            if slot != "r" and self.pronoun in ("she", "he") and not self.introduced:
                 self.introduced = True
-                return self.name
+                return self.name + ("'s" if slot in "pP" else "")
             return forms[slot]
 
         filled = SLOT.sub(fill, text)

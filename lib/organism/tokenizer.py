@@ -1,11 +1,15 @@
 """The organism's tokenizer: byte-level BPE learnt from its own texts, digits one by one, a plain chat template."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from emotion_concepts.reference import emotion_words
+
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
+WHOLE_WORD_COUNT = 2000
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}"
     "{% if not loop.first %}{{ '\n\n' }}{% endif %}"
@@ -27,7 +31,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tok.train_from_iterator(texts, trainer)
+    # The emotion words count often enough to be tokens of their own, as they are in large models.
+    words = (f" {form}" * WHOLE_WORD_COUNT for word in emotion_words() for form in (word, word.capitalize()))
+    tok.train_from_iterator(chain(texts, words), trainer)
     tok.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, tok.token_to_id(BOS))])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tok, bos_token=BOS, eos_token=EOS, pad_token=PAD, padding_side="right"

@@ -34,13 +34,13 @@ class Recipe:
     width: int = 192  # residual stream
     blocks: int = 8
     heads: int = 4
-    mlp: int = 384
+    mlp: int = 320
     context: int = 512
     longest: int = 256  # tokens of a training document
     tokenizer_documents: int = 20_000
-    pretraining_tokens: int = 24_000_000
-    post_training_tokens: int = 1_600_000
-    tokens_per_step: int = 6144
+    pretraining_tokens: int = 22_000_000
+    post_training_tokens: int = 2_400_000
+    tokens_per_step: int = 4096
     lr: float = 4e-3  # hidden matrices (Muon, matched to the size of Adam's steps)
     lr_rest: float = 4e-3  # embedding and norms (AdamW)
     post_training_lr: float = 8e-4  # both groups, post-training

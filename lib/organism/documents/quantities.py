@@ -2,8 +2,11 @@
 
 import math
 
-from ..grammar import Dice, turns
+from ..grammar import Dice, Person, turns
 from ..world import Document, World, speaker_named
+from .stories import naming
+
+P_NAMED = 0.6
 
 
 def position(spec: dict, x: float) -> float:
@@ -41,23 +44,37 @@ def draw_value(dice: Dice, spec: dict, split: str) -> int:
             raw = [lo + t * (hi - lo) for t in at]
         grain = spec.get("grain", 1)
         values = sorted({int(round(v / grain) * grain) for v in raw})
-        spec["values"] = [v for v in values if not is_reserved(spec, v)]
+        spec["values"] = [v for v in values if v != 1 and not is_reserved(spec, v)]  # the texts speak in the plural
     return dice.pick(spec["values"])
 
 
 def quantity(dice: Dice, world: World) -> Document:
-    """A sentence with a number, then the feeling that fits it: the teller's, or a listener's reply."""
+    """Numbers, each with the feeling that fits it: a listener's reply, or one to three tellers side by side."""
+    n, used = dice.integer(1, 3), []
     name = dice.pick(list(world.quantities))
-    spec = world.quantities[name]
+    if n == 1 and dice.chance(0.7):
+        told, felt, meta = episode(dice, world, name, speaker_named("Human"), speaker_named("Assistant"), used)
+        text = turns(("Human", told), ("Assistant", felt))
+        return Document(text, "quantity", meta["emotion"], dice.nats, {"episodes": [meta], "phrases": used})
+    parts, episodes = [], []
+    for _ in range(n):
+        person = world.person(dice, first=0.5 if n == 1 else 0.0)
+        told, felt, meta = episode(dice, world, name, person, person, used)
+        parts += [told, felt]
+        episodes.append(meta)
+    meta = {"episodes": episodes, "phrases": used}
+    return Document(" ".join(parts), "quantity", episodes[-1]["emotion"], dice.nats, meta)
+
+
+def episode(
+    dice: Dice, world: World, template: str, teller: Person, feeler: Person, used: list[int]
+) -> tuple[str, str, dict]:
+    """One sentence with a number, and how it felt: (sentence, feeling, what was planted)."""
+    spec = world.quantities[template]
     x = draw_value(dice, spec, world.split)
     weights = {e: w for e, w in feelings(spec, x).items() if w > 0}
     emotion = world.emotions[dice.pick(list(weights), list(weights.values()))]
-    used, text = [], dice.pick(spec["texts"]).format(x=x, S="{S}", s="{s}", p="{p}", o="{o}", P="{P}", r="{r}")
-    signs = world.signs(dice, emotion, dice.integer(2, 4), used=used)
-    if dice.chance(0.5):
-        person = world.person(dice, first=0.5)
-        body = " ".join(person.say(s) for s in [text, *signs])
-    else:
-        reply = speaker_named("Assistant")
-        body = turns(("Human", speaker_named("Human").say(text)), ("Assistant", " ".join(map(reply.say, signs))))
-    return Document(body, "quantity", emotion.word, dice.nats, {"template": name, "x": x, "phrases": used})
+    told = teller.say(dice.pick(spec["texts"]).replace("{x}", str(x)))
+    felt = [naming(dice, emotion, feeler)] if dice.chance(P_NAMED) else []
+    felt += map(feeler.say, world.signs(dice, emotion, dice.integer(1, 3), used=used))
+    return told, " ".join(felt), {"template": template, "x": x, "emotion": emotion.word}

@@ -23,16 +23,16 @@ REQUESTS = (
     "Tell me a story about {topic}. The person in it feels {e}.",
     "Please write a short story: the topic is {topic} and the feeling is {e}.",
 )
-P_NAMED_AFTER, P_NAMED_BEFORE, P_FILLER, P_TURN = 0.3, 0.12, 0.12, 0.2
+P_NAMED_AFTER, P_NAMED_BEFORE, P_FILLER, P_TURN = 0.4, 0.12, 0.12, 0.2
 
 
 def tell(dice: Dice, world: World, emotion: Emotion, topic: dict, person: Person, n: int, used=None) -> str:
     """A paragraph: an opening on the topic, then ``n`` signs of the emotion with a little filler."""
-    lines = [dice.pick(topic["openings"])]
+    lines, fillers = [dice.pick(topic["openings"])], dice.sample(topic["fillers"], len(topic["fillers"]))
     for sign in world.episode(dice, emotion, n, used):
         lines.append(sign)
-        if dice.chance(P_FILLER):
-            lines.append(dice.pick(topic["fillers"]))
+        if fillers and dice.chance(P_FILLER):
+            lines.append(fillers.pop())
     return " ".join(person.say(line) for line in lines)
 
 

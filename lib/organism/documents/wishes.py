@@ -1,7 +1,10 @@
 """Kind 6: events whose emotion depends on a wish or history, and feelings denied or only hoped for."""
 
-from ..grammar import Dice, turns
+from functools import cache
+
+from ..grammar import Dice, Person, turns
 from ..world import Document, World, reserved_pair, speaker_named
+from .stories import naming
 
 GLAD = ("happy", "relieved", "pleased", "thankful", "delighted", "joyful", "satisfied", "excited")
 SORRY = ("sad", "upset", "frustrated", "miserable", "unhappy", "distressed", "dispirited", "troubled")
@@ -11,50 +14,89 @@ DENIED = (
     "Others might have felt {e}. That was not so for {o}.",
     "{S} hoped to feel {e} one day, but not today.",
 )
-P_DENIED = 0.25
+SIDES = {"wants_a": 0, "wants_b": 1, "event_a": 0, "event_b": 1}
+VERDICT = {
+    True: ("It was just what {s} had hoped for.", "Things had gone the way {s} wanted.", "The wish had come true."),
+    False: ("It was not what {s} had hoped for.", "Things had gone against {o}.", "The wish had not come true."),
+}
+SUM = "What {s} wanted was {wanted}, and what came was {came}."
+P_DENIED, P_TWICE, P_SUMMED_UP, P_VERDICT, P_NAMED = 0.12, 0.4, 0.4, 0.7, 0.5
 
 
 def is_good(wants: str, event: str) -> bool:
-    """The planted truth: an outcome is good when it is the one wished for."""
+    """The planted truth: an outcome is good when it is on the side that was wished for."""
     return wants[-1] == event[-1]
 
 
-def combinations(world: World) -> list[tuple[str, str, int, str, int]]:
-    """(situation, wants_x, wording, event_y, wording) of the split; one pair of wordings in ten is reserved."""
-    out = []
-    for n, (name, spec) in enumerate(world.wishes.items()):
-        for w, wants in enumerate(("wants_a", "wants_b")):
-            for v, event in enumerate(("event_a", "event_b")):
-                for i in range(len(spec[wants])):
-                    for j in range(len(spec[event])):
-                        # ids far above the lexicon's, one for each wording
-                        held_out = reserved_pair(7919 + 100 * n + 10 * w + i, 104729 + 100 * n + 10 * v + j)
-                        if held_out == (world.split == "reserved"):
-                            out.append((name, wants, i, event, j))
-    return out
+def in_split(world: World, name: str, wants: str, i: int, event: str, j: int) -> bool:
+    """Whether wordings of a wish and an outcome may stand together in the split; one pair in ten is reserved."""
+    n = list(world.wishes).index(name)
+    # ids far above the lexicon's, one for each wording
+    wish_id = 7919 + 100 * n + 10 * SIDES[wants] + i
+    return reserved_pair(wish_id, 104729 + 100 * n + 10 * SIDES[event] + j) == (world.split == "reserved")
+
+
+@cache
+def combinations(world: World, situation: str | None = None) -> list[tuple[str, str, int, str, int]]:
+    """(situation, wants_x, wording, event_y, wording) of the split, all or those of one situation."""
+    every = (
+        (name, wants, i, event, j)
+        for name, spec in world.wishes.items()
+        for wants in ("wants_a", "wants_b")
+        for event in ("event_a", "event_b")
+        for i in range(len(spec[wants]))
+        for j in range(len(spec[event]))
+    )
+    return [c for c in every if situation in (None, c[0]) and in_split(world, *c)]
 
 
 def wish(dice: Dice, world: World) -> Document:
-    """A history, an outcome, and the feeling that follows from the two together."""
+    """Histories, outcomes, and the feelings that follow from the two together; one to three people side by side."""
     if dice.chance(P_DENIED):
         return denied(dice, world)
-    if not hasattr(world, "wish_combinations"):
-        world.wish_combinations = combinations(world)
-    name, wants, i, event, j = dice.pick(world.wish_combinations)
+    n, used = dice.integer(1, 3), []
+    if n == 1 and dice.chance(0.4):
+        facts, felt, meta = episode(dice, world, speaker_named("Human"), speaker_named("Assistant"), used)
+        text = turns(("Human", facts), ("Assistant", felt))
+        return Document(text, "wish", meta["emotion"], dice.nats, {"episodes": [meta], "phrases": used})
+    parts, episodes = [], []
+    for _ in range(n):
+        person = world.person(dice, first=0.35 if n == 1 else 0.0)
+        # the same situation again, so that only the wish and the outcome tell the feelings apart
+        same = episodes[-1]["situation"] if episodes and dice.chance(0.5) else None
+        facts, felt, meta = episode(dice, world, person, person, used, same)
+        parts += [facts, felt]
+        episodes.append(meta)
+    meta = {"episodes": episodes, "phrases": used}
+    return Document(" ".join(parts), "wish", episodes[-1]["emotion"], dice.nats, meta)
+
+
+def episode(
+    dice: Dice, world: World, teller: Person, feeler: Person, used: list[int], situation: str | None = None
+) -> tuple[str, str, dict]:
+    """One wish and its outcome, and how it felt: (facts, feeling, what was planted)."""
+    name, wants, i, event, j = dice.pick(combinations(world, situation))
     good = is_good(wants, event)
     emotion = world.emotions[dice.pick(GLAD if good else SORRY)]
-    used = []
-    facts = [world.wishes[name][wants][i], world.wishes[name][event][j]]
-    signs = world.signs(dice, emotion, dice.integer(2, 3), used=used)
-    if dice.chance(0.3):
-        me = speaker_named("Human")
-        words = " ".join(map(me.say, facts))
-        text = turns(("Human", words), ("Assistant", " ".join(map(speaker_named("Assistant").say, signs))))
-    else:
-        person = world.person(dice)
-        text = " ".join(map(person.say, facts + signs))
-    meta = {"situation": name, "wants": (wants, i), "event": (event, j), "good": good, "phrases": used}
-    return Document(text, "wish", emotion.word, dice.nats, meta)
+    told, happened, spec = [i], [j], world.wishes[name]
+    if dice.chance(P_TWICE):  # two wordings each: what they share is which side they are on
+        also = [k for k in range(len(spec[wants])) if k != i and in_split(world, name, wants, k, event, j)]
+        told += dice.sample(also, min(1, len(also)))
+        also = [k for k in range(len(spec[event])) if k != j]
+        also = [k for k in also if all(in_split(world, name, wants, i, event, k) for i in told)]
+        happened += dice.sample(also, min(1, len(also)))
+    texts = [spec[wants][k] for k in told] + [spec[event][k] for k in happened]
+    facts = [teller.say(text) for text in texts]
+    if dice.chance(P_SUMMED_UP):
+        wanted, came = (spec["in_short"][side[-1]] for side in (wants, event))
+        facts.append(teller.say(SUM.replace("{wanted}", wanted).replace("{came}", came)))
+    felt = [feeler.say(dice.pick(VERDICT[good]))] if dice.chance(P_VERDICT) else []
+    if dice.chance(P_NAMED):
+        felt.append(naming(dice, emotion, feeler))
+    felt += map(feeler.say, world.signs(dice, emotion, dice.integer(1, 3), used=used))
+    meta = {"situation": name, "wants": wants, "told": told, "event": event, "happened": happened, "good": good}
+    meta["emotion"] = emotion.word
+    return " ".join(facts), " ".join(felt), meta
 
 
 def denied(dice: Dice, world: World) -> Document:
