@@ -2,10 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emotion_concepts.activations import mean_norm
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import classification, geometry, lens, probing
+from emotion_concepts.experiments.coherence import coherence, repetition
 from emotion_concepts.heatmap import token_html
+from emotion_concepts.models import load_model
 from emotion_concepts.reference import emotion_words, norms
+from emotion_concepts.scoring import perplexity
+from emotion_concepts.statistics import random_directions
 from emotion_concepts.vectors import EmotionVectors, emotion_vectors
 
 EMOTIONS = ["afraid", "calm", "happy", "sad"]
@@ -134,3 +139,19 @@ def test_heat_map_escapes_markup():
 def test_reference_data():
     assert len(emotion_words()) == 171 and len(set(emotion_words())) == 171
     assert len(norms()) == 45 and norms().abs().max().max() <= 1
+
+
+def test_coherence_notices_a_model_that_has_lost_its_language():
+    """Perplexity and repetition stand at strength 0 as without steering and rise with a strength beyond reason."""
+    assert repetition("a b c d e f") == 0 and repetition("a b") == 0
+    assert repetition("no no no no no no no no") == pytest.approx(0.8)
+    subject = load_model("organism")
+    texts = ["I stood by the window and waited.", "The bus was late when I reached the stop."]
+    direction = random_directions(np.ones(1), 5, subject.width)[0, 0]
+    prompts = [subject.prompt.chat("How are things?")]
+    norms = mean_norm(subject, texts)
+    table = coherence(subject, {"random": direction}, (0.05, 8.0), [3], norms, texts, prompts)
+    assert list(table.strength) == [0.0, 0.05, 8.0]
+    rest, _, broken = table.perplexity
+    assert rest == pytest.approx(np.exp(np.median(np.log(perplexity(subject, texts)))))
+    assert broken > 3 * rest

@@ -66,6 +66,7 @@ HAZARDS = {
         "test_statistics.py::test_small_permutation_tests_are_exact",
         "test_statistics.py::test_sampled_permutation_p_never_falls_below_its_floor_and_is_uniform_under_the_null",
         "test_statistics.py::test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says",
+        "test_experiments.py::test_coherence_notices_a_model_that_has_lost_its_language",
         "test_steering.py::test_scores_match_the_plain_model",
         "test_hazards.py::test_every_claim_names_its_null",
     ),
