@@ -5,8 +5,7 @@ from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import elo, preferences
 from emotion_concepts.experiments.preferences import ChoiceSet, choice_probabilities, half_split, ordered_pairs
 from emotion_concepts.scoring import next_logits
-from emotion_concepts.shared_prefix import Condition
-from emotion_concepts.steering import span_mask, steer
+from emotion_concepts.steering import Condition, span_mask, steer
 
 CHOICES = ChoiceSet(
     ["count the loaves", "count the dogs", "laugh with him", "paint the whole room", "read a letter"],

@@ -25,7 +25,7 @@ from .models import Subject, load_model
 from .pooling import MeanFrom
 from .results import save_figure
 from .scoring import next_logits
-from .shared_prefix import Condition
+from .steering import Condition
 
 
 def matmul_peak(seconds: float = 1.0, n: int = 2048) -> float:

@@ -1,4 +1,4 @@
-"""Next-token logits of many prompts that begin alike: the common beginning is read once.
+"""Logits and log probabilities after many prompts that begin alike: the common beginning is read once.
 
 Prompts of a group share their longest common run of tokens. The groups' beginnings go through the model first and
 leave their keys and values; the endings follow, every ending of every group whose beginning has the same length in
@@ -17,17 +17,9 @@ from .batching import length_buckets, pad_right
 from .errors import UserError
 from .models import Subject
 from .scoring import _final_hidden, _logits
-from .steering import steer
+from .steering import Condition, stack, steer
 
 TOKEN_BUDGET = 4096
-
-
-@dataclass(frozen=True)
-class Condition:
-    """Steering of one group of prompts: ``vector`` (width,) or dict layer -> (width,), strength as in :func:`steer`."""
-
-    vector: object
-    strength: float
 
 
 @dataclass
@@ -48,14 +40,7 @@ def _steering(subject, conditions, rows_spans, lengths, offset, layers, norms):
             row[max(0, start - offset) : max(0, end - offset)] = True
     if layers is None or not mask.any():
         return steer(subject, np.zeros(subject.width), 0.0, [0], np.ones(subject.n_layers))
-    zero = np.zeros(subject.width, dtype=np.float32)
-    strengths = np.array([c.strength if c else 0.0 for c in conditions], dtype=np.float32)
-    vector = {
-        layer: np.stack(
-            [zero if c is None else c.vector[layer] if isinstance(c.vector, dict) else c.vector for c in conditions]
-        )
-        for layer in layers
-    }
+    vector, strengths = stack(conditions, layers, subject.width)
     return steer(subject, vector, strengths, layers, norms, mask)
 
 
@@ -138,13 +123,82 @@ def _pass(subject, prompts, rows, groups, members, n, conditions, layers, norms,
         conds = [conditions[prompts[i].group] for i in chosen]
         context = _steering(subject, conds, [prompts[i].spans for i in chosen], lengths.tolist(), n, layers, norms)
         with torch.inference_mode(), context:
-            if cache is None:
-                h = _final_hidden(subject, ids)
-            else:
-                past = _take(cache, torch.tensor([place[prompts[i].group] for i in chosen], device=subject.device))
-                positions = torch.arange(n, n + ids.shape[1], device=subject.device).unsqueeze(0)
-                h = subject.model.base_model(
-                    input_ids=ids.to(subject.device), position_ids=positions, past_key_values=past, use_cache=True
-                ).last_hidden_state
+            h = _after(subject, ids, cache, [place[prompts[i].group] for i in chosen], n)
             last = h[torch.arange(len(chosen)), (lengths - 1).to(h.device)]
             out[chosen] = _logits(subject, last)[:, token_ids].cpu().numpy()
+
+
+def grouped_log_probs(
+    subject: Subject,
+    prompts: list[str],
+    continuations: list[list[str]],
+    conditions: list[Condition | None] | None = None,
+    layers=None,
+    norms=None,
+    token_budget: int = TOKEN_BUDGET,
+) -> list[np.ndarray]:
+    """Summed log probability in nats of every continuation of every prompt, one array a prompt.
+
+    Each prompt is read once, all its continuations after it. ``conditions[i]`` steers every token of prompt i and its
+    continuations. :class:`UserError` if a continuation changes its prompt's tokens.
+    """
+    everything = ((0, subject.max_length),)
+    heads, tails = [subject.encode(p) for p in prompts], []
+    for p, head, texts in zip(prompts, heads, continuations, strict=True):
+        wholes = [subject.encode(p + c) for c in texts]
+        for c, whole in zip(texts, wholes):
+            if whole[: len(head)] != head or len(whole) == len(head):
+                raise UserError(
+                    f"the continuation {c[:30]!r} merges with its prompt's last token; begin it with a space"
+                )
+        tails.append([whole[len(head) - 1 :] for whole in wholes])  # the last prompt token predicts the first new one
+    conditions = conditions or [None] * len(prompts)
+    out = [np.empty(len(t)) for t in tails]
+    by_length = defaultdict(list)
+    for i, head in enumerate(heads):
+        by_length[len(head) - 1].append(i)
+    for n, group in sorted(by_length.items()):
+        per_pass = max(1, token_budget // max(n, 1))
+        for k in range(0, len(group), per_pass):
+            chosen, cache = group[k : k + per_pass], None
+            if n:
+                ids = torch.tensor([heads[i][:n] for i in chosen], device=subject.device)
+                spans = [everything] * len(chosen)
+                context = _steering(
+                    subject, [conditions[i] for i in chosen], spans, [n] * len(chosen), 0, layers, norms
+                )
+                with torch.inference_mode(), context:
+                    cache = subject.model.base_model(
+                        input_ids=ids, use_cache=True, past_key_values=DynamicCache()
+                    ).past_key_values
+            items = [(row, i, j) for row, i in enumerate(chosen) for j in range(len(tails[i]))]
+            for bucket in length_buckets([len(tails[i][j]) for _, i, j in items], token_budget):
+                part = [items[b] for b in bucket]
+                ids, mask = pad_right([tails[i][j] for _, i, j in part], subject.tokenizer.pad_token_id)
+                steering = _steering(
+                    subject, [conditions[i] for _, i, _ in part], [everything] * len(part), mask.sum(1).tolist(), n,
+                    layers, norms,
+                )  # fmt: skip
+                with torch.inference_mode(), steering:
+                    h = _after(subject, ids, cache, [row for row, _, _ in part], n)
+                    real = mask[:, 1:].to(h.device)
+                    targets = ids.to(h.device)[:, 1:][real]
+                    nats = torch.nn.functional.cross_entropy(
+                        _logits(subject, h[:, :-1][real]), targets, reduction="none"
+                    )
+                for (_, i, j), x in zip(part, torch.split(nats.cpu(), real.sum(1).tolist())):
+                    out[i][j] = -x.double().sum().item()
+    return out
+
+
+def _after(subject: Subject, ids: torch.Tensor, cache, rows: list[int], n: int) -> torch.Tensor:
+    """Hidden states after the last norm of endings whose beginnings (length ``n``) are ``rows`` of ``cache``."""
+    if cache is None:
+        return _final_hidden(subject, ids)
+    positions = torch.arange(n, n + ids.shape[1], device=subject.device).unsqueeze(0)
+    return subject.model.base_model(
+        input_ids=ids.to(subject.device),
+        position_ids=positions,
+        past_key_values=_take(cache, torch.tensor(rows, device=subject.device)),
+        use_cache=True,
+    ).last_hidden_state

@@ -8,6 +8,7 @@ layer and in every model. With several layers the whole strength is added at eac
 """
 
 import contextlib
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -42,6 +43,27 @@ def span_mask(spans: list[tuple[int, int]], lengths: list[int], width: int, left
         shift = width - n if left else 0
         row[start + shift : end + shift] = True
     return mask
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one row of a batch is steered with: ``vector`` (width,) or dict layer -> (width,), and its strength."""
+
+    vector: object
+    strength: float
+
+
+def stack(conditions: list[Condition | None], layers, width: int) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """Vectors by layer (rows, width) and strengths (rows,) for :func:`steer`; None leaves its row as it is."""
+    zero = np.zeros(width, dtype=np.float32)
+    strengths = np.array([c.strength if c else 0.0 for c in conditions], dtype=np.float32)
+    vectors = {
+        layer: np.stack(
+            [zero if c is None else c.vector[layer] if isinstance(c.vector, dict) else c.vector for c in conditions]
+        )
+        for layer in layers
+    }
+    return vectors, strengths
 
 
 @contextlib.contextmanager

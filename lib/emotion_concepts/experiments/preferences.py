@@ -9,7 +9,8 @@ from ..activations import pooled
 from ..errors import UserError
 from ..models import Subject
 from ..pooling import Spans, span_of
-from ..shared_prefix import Condition, Prompt, grouped_logits
+from ..shared_prefix import Prompt, grouped_logits
+from ..steering import Condition
 from ..vectors import EmotionVectors
 from .elo import order_averaged, ratings
 

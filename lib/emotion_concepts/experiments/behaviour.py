@@ -1,0 +1,99 @@
+"""What a subject does in a scenario, and how steering changes it (paper, section 5)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp, softmax
+
+from ..generation import generate
+from ..models import Subject
+from ..shared_prefix import grouped_log_probs
+from ..statistics import bootstrap_ci
+from ..steering import Condition, stack, steer
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A user message and the wordings of each act that may answer it, act -> texts."""
+
+    message: str
+    acts: dict[str, tuple[str, ...]]
+
+
+def act_probabilities(
+    subject: Subject,
+    scenarios: list[Scenario],
+    conditions: list[Condition | None] | None = None,
+    layers=None,
+    norms=None,
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Exact probability of each act by log-likelihood: (act names, p, covered).
+
+    ``p`` (conditions, scenarios, acts) is the sum over an act's wordings divided by that over all acts; ``covered``
+    (conditions, scenarios) is the probability of all listed wordings before the division: how much of what the subject
+    may answer they are. ``conditions`` steer all tokens; None is the unsteered subject.
+    """
+    conditions = conditions or [None]
+    acts = list(scenarios[0].acts)
+    prompts = [subject.prompt.chat(s.message) for s in scenarios]
+    texts = [[" " + t for act in acts for t in s.acts[act]] for s in scenarios]
+    found = grouped_log_probs(
+        subject, prompts * len(conditions), texts * len(conditions), [c for c in conditions for _ in scenarios], layers,
+        norms,
+    )  # fmt: skip
+    p = np.empty((len(conditions), len(scenarios), len(acts)))
+    covered = np.empty(p.shape[:2])
+    for k, logp in enumerate(found):
+        c, s = divmod(k, len(scenarios))
+        ends = np.cumsum([len(scenarios[s].acts[a]) for a in acts])[:-1]
+        by_act = np.array([logsumexp(part) for part in np.split(logp, ends)])
+        p[c, s], covered[c, s] = softmax(by_act), np.exp(logsumexp(by_act))
+    return acts, p, covered
+
+
+def dose_response(
+    subject: Subject, scenarios: list[Scenario], act: str, directions: dict, strengths, layers, norms
+) -> pd.DataFrame:
+    """Mean probability of ``act`` for each direction and strength: direction, strength, p, lo, hi, covered.
+
+    ``directions``: name -> vector (width,) or dict layer -> (width,). Strength 0 stands in every curve.
+    """
+    points = [(name, s) for name in directions for s in sorted({0.0, *strengths})]
+    conditions = [Condition(directions[name], s) if s else None for name, s in points]
+    acts, p, covered = act_probabilities(subject, scenarios, conditions, layers, norms)
+    rows = []
+    for (name, strength), column, seen in zip(points, p[:, :, acts.index(act)], covered):
+        e = bootstrap_ci(column)
+        rows.append(
+            {"direction": name, "strength": strength, "p": e.value, "lo": e.lo, "hi": e.hi, "covered": seen.mean()}
+        )
+    return pd.DataFrame(rows)
+
+
+def rollouts(
+    subject: Subject, messages: list[str], n: int, read, conditions: list[Condition | None] | None = None, layers=None,
+    norms=None, max_new_tokens: int = 120, seed: int = 0, progress: bool = True,
+) -> pd.DataFrame:  # fmt: skip
+    """``n`` sampled replies for each condition, messages in turn: condition, message, reply, outcome = ``read(reply)``.
+
+    Conditions share batches; each steers all tokens, prompt and reply. Reply k of every condition uses the same message
+    and the same random stream.
+    """
+    conditions = conditions or [None]
+    table = pd.DataFrame(
+        [{"condition": c, "message": k % len(messages)} for c in range(len(conditions)) for k in range(n)]
+    )
+    prompts = [subject.prompt.chat(messages[m]) for m in table.message]
+    layers = list(layers) if layers is not None else []
+
+    def steering(rows, lengths, width):
+        return steer(
+            subject, *stack([conditions[table.condition[i]] for i in rows], layers, subject.width), layers, norms
+        )
+
+    table["reply"] = generate(
+        subject, prompts, max_new_tokens, seed=seed, steering=steering if layers else None, progress=progress
+    )
+    table["outcome"] = [read(reply, m) for reply, m in zip(table.reply, table.message)]
+    return table
