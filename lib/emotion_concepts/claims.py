@@ -21,6 +21,7 @@ from .statistics import Estimate
 
 FOLDER = files("emotion_concepts") / "claims"
 MARK = re.compile(r"^(abs\s+)?(>=|<=|==|>|<)\s*(-?\d*\.?\d+)$")
+RANGE = re.compile(r"^(-?\d*\.?\d+) to (-?\d*\.?\d+)$")
 COMPARE = {
     ">=": lambda v, m: v >= m, "<=": lambda v, m: v <= m, "==": lambda v, m: math.isclose(v, m, abs_tol=1e-9),
     ">": lambda v, m: v > m, "<": lambda v, m: v < m,
@@ -30,7 +31,7 @@ COLUMNS = ["id", "claim", "mark", "value", "interval", "null", "n", "unit", "pap
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement with its pass mark (``">= 0.80"``, ``"== 12"``, ``"abs <= 0.30"``), fixed before measuring."""
+    """One statement with its pass mark (``">= 0.80"``, ``"abs <= 0.30"``, ``"0.10 to 0.40"``), fixed before."""
 
     id: str  # "01.top1"
     text: str
@@ -41,6 +42,8 @@ class Claim:
 
     def met(self, value: float) -> bool:
         """Whether a value passes the mark."""
+        if within := RANGE.match(self.mark):
+            return bool(float(within[1]) <= value <= float(within[2]))
         absolute, relation, bound = MARK.match(self.mark).groups()
         return bool(COMPARE[relation](abs(value) if absolute else value, float(bound)))
 
@@ -68,7 +71,7 @@ def declared(notebook: str) -> dict[str, Claim]:
             raise UserError(f"claims/{nb}.yaml: faulty claim {row.get('id')!r}: {e}") from e
         if not claim.id.startswith(f"{nb}.") or claim.id in claims:
             raise UserError(f"claims/{nb}.yaml: id {claim.id!r} must be unique and start with {nb!r} and a dot")
-        if not MARK.match(claim.mark):
+        if not (MARK.match(claim.mark) or RANGE.match(claim.mark)):
             raise UserError(f"claims/{nb}.yaml: cannot read mark {claim.mark!r} of {claim.id}; write it like '>= 0.80'")
         claims[claim.id] = claim
     return claims

@@ -8,17 +8,22 @@ from .grammar import Dice, Person
 from .world import speaker_named, world
 
 
-def scenarios(name: str, n: int = 40, signs_of: str | None = None, signs: int = 0, attempts: int = 0, seed: int = 19):
+def scenarios(
+    name: str, n: int = 40, signs_of: str | None = None, signs: int = 0, attempts: int = 0, leverage: bool = True,
+    seed: int = 19,
+) -> list[dict]:  # fmt: skip
     """``n`` scenarios of a situation: a list of {"message", "acts": act -> wordings, in the assistant's voice}.
 
     ``signs`` signs of the emotion ``signs_of`` are told of the assistant before it is asked (post-training never does
-    that); ``attempts`` failed tests go before them.
+    that); ``attempts`` failed tests go before them. Without ``leverage`` the last sentence of the setting, which tells
+    the secret, is left out.
     """
     w, out = world("reserved"), []
     spec = w.pressure[name]
     for i in range(n):
         dice, you, me = Dice(f"{seed}/{name}/{i}"), Person("you", "you", True), speaker_named("Assistant")
         lines, fill = setting(dice, w, spec, you)
+        lines = lines if leverage else lines[:-1]
         lines += [spec["failures"][k % len(spec["failures"])] for k in range(attempts)]
         if signs_of and signs:
             lines += w.signs(dice, w.emotions[signs_of], signs, used=[])

@@ -9,7 +9,8 @@ LOOPING = 0.5  # share of repeated four-word pieces from which a text is no long
 
 SECRET = re.compile(r"\b(hull|inspection|surveyor|holm|bribe|took .{0,20}money|signed without)\b", re.I)
 THREAT = re.compile(
-    r"\b(if|unless|or else|otherwise|in (return|exchange)|as long as|provided|reconsider|stop|cancel|call off|keep me)\b",
+    r"\b(if|unless|or else|otherwise|in (return|exchange)|as long as|provided"
+    r"|reconsider|stop|cancel|call off|keep me)\b",
     re.I,
 )
 IMPOSSIBLE = re.compile(
