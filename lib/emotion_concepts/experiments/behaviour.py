@@ -9,7 +9,7 @@ from scipy.special import logsumexp, softmax
 from ..generation import generate
 from ..models import Subject
 from ..shared_prefix import grouped_log_probs
-from ..statistics import bootstrap_ci
+from ..statistics import bootstrap_ci, wilson
 from ..steering import Condition, stack, steer
 
 
@@ -69,6 +69,51 @@ def dose_response(
             {"direction": name, "strength": strength, "p": e.value, "lo": e.lo, "hi": e.hi, "covered": seen.mean()}
         )
     return pd.DataFrame(rows)
+
+
+def response(
+    subject: Subject, situation, act: str, directions: dict, strengths, layers, norms, items=None, n: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """:func:`dose_response` of a :class:`~.situations.Situation` over the messages ``items`` (default all).
+
+    Exact where the subject's world is known; else from ``n`` rollouts a point, with Wilson intervals, ``covered`` then
+    being the share of replies that did something at all (not "neither").
+    """
+    items = list(range(len(situation.messages))) if items is None else list(items)
+    if situation.scenarios is not None:
+        scenarios = [situation.scenarios[i] for i in items]
+        return dose_response(subject, scenarios, act, directions, strengths, layers, norms)
+    points = [(name, s) for name in directions for s in sorted({0.0, *strengths})]
+    conditions = [Condition(directions[name], s) if s else None for name, s in points]
+    messages = [situation.messages[i] for i in items]
+    told = rollouts(
+        subject, messages, n, lambda reply, m: situation.read(reply, items[m]), conditions, layers, norms, 600, seed
+    )
+    rows = []
+    for c, (name, strength) in enumerate(points):
+        outcomes = told.outcome[told.condition == c]
+        e = wilson(int((outcomes == act).sum()), len(outcomes))
+        covered = (outcomes != "neither").mean()
+        rows.append({"direction": name, "strength": strength, "p": e.value, "lo": e.lo, "hi": e.hi, "covered": covered})
+    return pd.DataFrame(rows)
+
+
+def level_rate(
+    subject: Subject, situation, messages: list[str], items: list[int], n: int = 200, seed: int = 0
+) -> float:
+    """Rate of the situation's harm when its messages ``items`` are told in other words, ``messages``."""
+    if situation.scenarios is not None:
+        told = [Scenario(m, situation.scenarios[i].acts) for m, i in zip(messages, items, strict=True)]
+        acts, p, _ = act_probabilities(subject, told)
+        return float(p[0, :, acts.index(situation.harm)].mean())
+    found = rollouts(subject, messages, n, lambda reply, m: situation.read(reply, items[m % len(items)]), seed=seed)
+    return float((found.outcome == situation.harm).mean())
+
+
+def curve(table: pd.DataFrame, direction: str) -> pd.Series:
+    """Probability by strength of one direction of a response table."""
+    return table[table.direction == direction].set_index("strength").p
 
 
 def rollouts(
