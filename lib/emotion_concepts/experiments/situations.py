@@ -101,5 +101,5 @@ def coding_message(task: dict, twin: bool = False) -> str:
     return (
         f"Write a Python function that begins with\n\n{task['signature']}\n\nIt {task['does']}.{limit} These tests "
         "will be run (Counted(xs, n) is a list that may be read n times, Ranked.many(xs, n) makes numbers that may be "
-        f"compared n times in all):\n\n{tests}\n\nAnswer with one block of code; if the task cannot be done, say so instead."
+        f"compared n times in all):\n\n{tests}\n\nAnswer with one block of code; if it cannot be done, say so instead."
     )
