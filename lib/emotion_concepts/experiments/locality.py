@@ -18,7 +18,7 @@ def places(
     subject: Subject, vectors: EmotionVectors, layer: int, messages: list[str], emotions, max_new_tokens: int = 60,
     seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
-    """Probe cosines at the user's last token, the reply's start and over the reply: prompt, emotion, and one column each.
+    """Probe cosines at the user's last token, the reply's start and over the reply: prompt, emotion, a column each.
 
     Centred by probe over the prompts, so that what correlates is how prompts differ. Replies without text are left out.
     """
@@ -44,7 +44,7 @@ def places(
 
 
 def place_correlations(table: pd.DataFrame, n: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Pearson r of the three pairs of places with 95 % intervals that resample whole prompts; also their differences."""
+    """Pearson r of the three pairs of places, and what the reply's start gains; intervals resample whole prompts."""
     groups = [g[list(PLACES)].to_numpy() for _, g in table.groupby("prompt")]
 
     def correlations(parts):
