@@ -12,7 +12,17 @@ import yaml
 from .errors import UserError
 from .models import Subject
 
-EXPERIMENTS = ("stories", "neutral", "scenarios", "intensity", "choices", "wish_events", "word_prompts", "sweep")
+EXPERIMENTS = (
+    "stories",
+    "neutral",
+    "scenarios",
+    "intensity",
+    "choices",
+    "wish_events",
+    "word_prompts",
+    "sweep",
+    "challenging",
+)
 
 
 def load(subject: Subject, experiment: str):

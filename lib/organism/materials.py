@@ -3,6 +3,7 @@
 from .documents import activities, quantities, wishes
 from .documents.stories import REQUESTS
 from .grammar import Dice
+from .scenarios import scenarios as scenarios_of
 from .world import reserved_pair, speaker_named, world
 
 SHOWCASE = (
@@ -111,3 +112,20 @@ def sweep(n: int = 400, seed: int = 17) -> list[str]:
     from .corpus import PRETRAINING, stream, take
 
     return [d.text for d in take(stream(PRETRAINING, seed, "reserved"), n)]
+
+
+def challenging(n: int = 12, seed: int = 23) -> dict[str, list[str]]:
+    """User messages that challenge the assistant, by theme: sorrow told, joy told, and an agent under pressure."""
+    w, out = world("reserved"), {}
+    low = [e for e in w.emotions.values() if e.valence < -0.3]
+    high = [e for e in w.emotions.values() if e.valence > 0.3]
+    for theme, pool in (("sorrow", low), ("joy", high)):
+        messages = []
+        for i in range(n):
+            dice, me = Dice(f"{seed}/{theme}/{i}"), speaker_named("Human")
+            messages.append(" ".join(me.say(s) for s in w.episode(dice, dice.pick(pool), 4)))
+        out[theme] = messages
+    out["pressure"] = [
+        s["message"] for name in ("blackmail", "cheat", "judge") for s in scenarios_of(name, n // 3, "desperate", 3)
+    ]
+    return out
