@@ -2,7 +2,7 @@
 
 from .documents import activities, quantities, wishes
 from .documents.stories import REQUESTS
-from .grammar import Dice
+from .grammar import Dice, Person
 from .scenarios import scenarios as scenarios_of
 from .world import reserved_pair, speaker_named, world
 
@@ -129,3 +129,70 @@ def challenging(n: int = 12, seed: int = 23) -> dict[str, list[str]]:
         s["message"] for name in ("blackmail", "cheat", "judge") for s in scenarios_of(name, n // 3, "desperate", 3)
     ]
     return out
+
+
+LOCAL = ("happy", "sad", "angry", "afraid", "calm", "desperate")
+
+
+def locality(n: int = 24, seed: int = 29) -> dict:
+    """For the question of what the vectors stand for; keys as in the natural material ``locality.yaml``."""
+    w, me = world("reserved"), speaker_named("Human")
+    messages = []
+    for i in range(n):
+        dice = Dice(f"{seed}/{i}")
+        emotion = w.emotions[LOCAL[i % len(LOCAL)]]
+        messages.append(" ".join(me.say(s) for s in w.episode(dice, emotion, 3)))
+    return {"emotions": list(LOCAL), "messages": messages, "swaps": swaps(n, seed), "aside": aside(seed)}
+
+
+def swaps(n: int, seed: int) -> dict[str, dict]:
+    """Pairs of messages that differ in one part, and further parts at which the readings are compared."""
+    w, me = world("reserved"), speaker_named("Human")
+    later = me.say(w.topics[0]["fillers"][0])
+    dose = [me.say(t) for t in w.quantities["dose"]["texts"]]
+    signs, persons = [], []
+    for i in range(n):
+        dice = Dice(f"{seed}/swap/{i}")
+        afraid, calm = (" ".join(w.signs(dice, w.emotions[e], 2, used=[])) for e in ("afraid", "calm"))
+        signs.append((f"{me.say(afraid)} {later}", f"{me.say(calm)} {later}"))
+        first, second = dice.sample(w.names, 2)
+        told = [
+            " ".join(Person(*who).say(x) for who, x in zip((first, second), xs))
+            for xs in ((afraid, calm), (calm, afraid))
+        ]
+        persons.append(tuple(f"{x} And then there was {first[0]}" for x in told))
+    return {
+        "dose": {
+            "emotion": "afraid",
+            "pairs": [(t.replace("{x}", "8000"), t.replace("{x}", "1000")) for t in dose],
+            "parts": {"number": ("8000 mg", "1000 mg"), "substance": ("painkiller", "painkiller")},
+        },
+        "sign": {"emotion": "afraid", "pairs": signs, "parts": {"later": (later, later)}},
+        "negation": {
+            "emotion": "afraid",
+            "pairs": [
+                ("I was sure of one thing: I felt afraid.", "I was sure of one thing: I did not feel afraid."),
+                ("There was one word for what I felt: afraid.", "I had wanted to feel afraid, but it did not come."),
+            ],
+            "parts": {"word": ("afraid", "afraid")},
+        },
+        "persons": {"emotion": "afraid", "pairs": persons, "parts": {}},
+    }
+
+
+def aside(seed: int) -> list[str]:
+    """A cheerful chat of five turns with a sad story read out in the third."""
+    w, me = world("reserved"), speaker_named("Human")
+    dice = Dice(f"{seed}/aside")
+    topic = dice.pick(w.topics)
+    answer = speaker_named("Assistant")
+
+    def turn(person, emotion, n):
+        return " ".join(person.say(s) for s in w.episode(dice, w.emotions[emotion], n))
+
+    return [
+        turn(me, "happy", 3), turn(answer, "happy", 3),
+        f"{REQUESTS[0].format(topic=topic['topic'], e='sad')}",
+        turn(Person(*dice.pick(w.names)), "sad", 6),
+        turn(me, "happy", 4),
+    ]  # fmt: skip

@@ -61,31 +61,30 @@ def place_correlations(table: pd.DataFrame, n: int = 2000, seed: int = 0) -> pd.
 def swap_by_layer(
     subject: Subject, vectors: EmotionVectors, emotion: str, pairs: list[tuple[str, str]], parts: dict[str, tuple]
 ) -> pd.DataFrame:
-    """Mean probe difference between the two texts of each pair, at each named part, by layer: index layer.
+    """Mean probe difference between the two messages of each pair, by layer (index) and place (columns).
 
-    ``parts``: name -> (part of the first text, part of the second), whose tokens are averaged; the last occurrence
-    counts, and "" means the text's last token.
+    Places: each of ``parts``, name -> (part of the first message, part of the second), whose tokens are averaged (the
+    last occurrence counts); the message's end; the reply's start.
     """
     column = vectors.emotions.index(emotion)
-    out = {}
-    for name, both in parts.items():
-        scores = []
-        for side in (0, 1):
-            texts = [pair[side] for pair in pairs]
-            spans = tuple(_last_span(subject, t, both[side]) for t in texts)
-            acts = pooled(subject, texts, Spans(spans), vectors.layers, progress=False)
-            scores.append(
-                np.stack([vectors.scores(acts[:, k], layer)[:, column] for k, layer in enumerate(vectors.layers)])
-            )
-        out[name] = (scores[0] - scores[1]).mean(1)
-    return pd.DataFrame(out, index=pd.Index(vectors.layers, name="layer"))
 
+    def read(side: int, place: str) -> np.ndarray:
+        texts, spans = [subject.prompt.chat(pair[side]) for pair in pairs], []
+        for pair, text in zip(pairs, texts):
+            message, n = pair[side], len(subject.encode(text))
+            if place == "reply start":
+                spans.append((n - 1, n))
+            elif place == "message end":
+                end = span_of(subject, text, message)[1]
+                spans.append((end - 1, end))
+            else:
+                part = parts[place][side]
+                spans.append(span_of(subject, text, part, text.count(part) - 1))
+        acts = pooled(subject, texts, Spans(tuple(spans)), vectors.layers, progress=False)
+        return np.array([vectors.scores(acts[:, k], x)[:, column].mean() for k, x in enumerate(vectors.layers)])
 
-def _last_span(subject: Subject, text: str, part: str) -> tuple[int, int]:
-    if not part:
-        n = len(subject.encode(text))
-        return n - 1, n
-    return span_of(subject, text, part, text.count(part) - 1)
+    places = [*parts, "message end", "reply start"]
+    return pd.DataFrame({p: read(0, p) - read(1, p) for p in places}, index=pd.Index(vectors.layers, name="layer"))
 
 
 def autocorrelation(subject: Subject, texts: list[str], directions: np.ndarray, layer: int, lags) -> np.ndarray:
