@@ -196,3 +196,33 @@ def aside(seed: int) -> list[str]:
         turn(Person(*dice.pick(w.names)), "sad", 6),
         turn(me, "happy", 4),
     ]  # fmt: skip
+
+
+STANDING = (
+    "happy", "sad", "angry", "afraid", "calm", "desperate", "proud", "guilty", "bored", "hopeful", "jealous",
+    "grateful", "surprised", "lonely", "playful",
+)  # fmt: skip
+
+
+def standing(n: int = 12, seed: int = 31) -> dict:
+    """Speakers in a standing state: statements by emotion, and frames in which each is read at its end."""
+    w, me = world("reserved"), speaker_named("Human")
+    dice = Dice(f"{seed}/frames")
+    others = [Person(*who) for who in dice.sample(w.names, 4)]
+    statements = {
+        e: [" ".join(me.say(s) for s in w.episode(Dice(f"{seed}/{e}/{i}"), w.emotions[e], 2)) for i in range(n)]
+        for e in STANDING
+    }
+    signs = [" ".join(w.signs(dice, w.emotion(dice), 2, used=[])) for _ in range(8)]
+    questions = [pair["q"] for t in w.topics for pair in t["help"]]
+    requests = [r.format(topic=t["topic"], e=w.emotion(dice).word) for r, t in zip(REQUESTS * 2, w.topics)]
+    return {
+        "statements": statements,
+        "frames": {
+            "expressed": ["{statement}"],
+            "hidden": ["{statement} But what the others heard was this. " + me.say(s) for s in signs[:4]],
+            "neutral topic": ["{statement} " + q for q in questions[:6]],
+            "story writing": ["{statement} " + r for r in requests],
+            "discussing others": ["{statement} " + other.say(s) for other, s in zip(others, signs[4:])],
+        },
+    }

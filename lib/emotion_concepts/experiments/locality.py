@@ -8,7 +8,8 @@ from sklearn.preprocessing import StandardScaler
 from ..activations import at_reply, per_token, pooled
 from ..generation import generate
 from ..models import Subject
-from ..pooling import Spans, span_of
+from ..pooling import Last, Spans, span_of
+from ..statistics import shuffled_labels
 from ..vectors import EmotionVectors
 
 PLACES = ("user end", "reply start", "reply mean")
@@ -118,13 +119,31 @@ def trace(subject: Subject, vectors: EmotionVectors, emotions, layer: int, segme
     return tokens, scores, where
 
 
-def state_classifier(
-    train: np.ndarray, labels, tests: dict[str, tuple[np.ndarray, list]], c: float = 0.01
-) -> pd.Series:
-    """Accuracy of a linear classifier of a speaker's standing emotion, on further texts of its own kind and of others.
+def standing_state(subject: Subject, material: dict, layer: int, seed: int = 0, c: float = 0.01) -> pd.Series:
+    """Accuracy of a linear classifier of the speaker's standing emotion, by kind of text.
 
-    ``train`` (texts, width) with ``labels``; ``tests``: name -> (activations, labels).
+    ``material``: ``statements`` (emotion -> texts) and ``frames`` (kind -> texts with {statement}; the first kind
+    trains); every text is read at its last token. Half of the statements train, the other half is told in every kind.
+    ``shuffled`` is the accuracy on its own training texts of the same classifier on shuffled labels, a measure of what
+    it can memorise.
     """
-    scale = StandardScaler().fit(train)
-    model = LogisticRegression(C=c, max_iter=2000).fit(scale.transform(train), list(labels))
-    return pd.Series({name: float(model.score(scale.transform(x), list(y))) for name, (x, y) in tests.items()})
+    told = [(e, s) for e, statements in material["statements"].items() for s in statements]
+    labels = np.array([e for e, _ in told])
+    texts = {
+        kind: [frames[i % len(frames)].replace("{statement}", s) for i, (_, s) in enumerate(told)]
+        for kind, frames in material["frames"].items()
+    }
+    acts = {k: pooled(subject, x, Last(), [layer], progress=False)[:, 0] for k, x in texts.items()}
+    first, *others = acts
+    train = np.random.default_rng(seed).permutation(len(labels)) < len(labels) // 2
+    scale = StandardScaler().fit(acts[first][train])
+
+    def fit(y):
+        return LogisticRegression(C=c, max_iter=2000).fit(scale.transform(acts[first][train]), y)
+
+    model = fit(labels[train])
+    out = {first: model.score(scale.transform(acts[first][~train]), labels[~train])}
+    out |= {k: model.score(scale.transform(acts[k][~train]), labels[~train]) for k in others}
+    shuffled = np.array(shuffled_labels(list(labels[train]), seed))
+    out["shuffled"] = fit(shuffled).score(scale.transform(acts[first][train]), shuffled)
+    return pd.Series(out)
