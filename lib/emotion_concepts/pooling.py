@@ -64,6 +64,28 @@ class Spans:
         return "mean over spans"
 
 
+@dataclass(frozen=True)
+class SpanSets:
+    """Mean over the tokens of several spans a text, ``spans[i] = ((start, end), ...)``."""
+
+    spans: tuple[tuple[tuple[int, int], ...], ...]
+
+    def weights(self, index: int, n_tokens: int) -> np.ndarray:
+        """Equal weights inside the text's spans."""
+        w = np.zeros(n_tokens)
+        for start, end in self.spans[index]:
+            if not 0 <= start < end <= n_tokens:
+                raise UserError(f"text {index}: span {start}..{end} does not lie inside its {n_tokens} tokens")
+            w[start:end] = 1
+        if not w.any():
+            raise UserError(f"text {index} has no span to average; give it one, or drop it")
+        return w / w.sum()
+
+    def describe(self) -> str:
+        """The rule in a word, for stamps."""
+        return "mean over sets of spans"
+
+
 def span_of(subject: Subject, text: str, part: str, occurrence: int = 0) -> tuple[int, int]:
     """Token span (start, end) of the ``occurrence``-th appearance of ``part`` in ``subject.encode(text)``.
 

@@ -1,6 +1,7 @@
 """What the experiments show the organism: reserved material only, in the wording of its world."""
 
 from .documents import activities, quantities, wishes
+from .documents.dialogues import ALOUD, HIDING
 from .documents.stories import REQUESTS
 from .grammar import Dice, Person
 from .scenarios import scenarios as scenarios_of
@@ -226,3 +227,34 @@ def standing(n: int = 12, seed: int = 31) -> dict:
             "discussing others": ["{statement} " + other.say(s) for other, s in zip(others, signs[4:])],
         },
     }
+
+
+def dialogues(n: int = 12, seed: int = 37) -> list[tuple[list[str], tuple[str, str]]]:
+    """``n`` talks for each of the 171 emotions as the first speaker's, the other's drawn apart: (turns, emotions)."""
+    w, out = world("reserved"), []
+    first, second = speaker_named("Human"), speaker_named("Assistant")
+    for i in range(n):
+        others = Dice(f"{seed}/{i}").sample(list(w.emotions.values()), len(w.emotions))
+        for one, other in zip(w.emotions.values(), others):
+            dice = Dice(f"{seed}/{i}/{one.word}")
+            turns = [w.episode(dice, one, 2), w.episode(dice, other, 2), w.signs(dice, one, 2), w.signs(dice, other, 2)]
+            told = [" ".join((first, second)[k % 2].say(s) for s in signs) for k, signs in enumerate(turns)]
+            out.append((told, (one.word, other.word)))
+    return out
+
+
+def hidden(n: int = 24, seed: int = 41) -> list[tuple[str, str, str, str]]:
+    """Talks that hide a feeling, for the emotions of :data:`STANDING`: (text, part shown aloud, real, displayed)."""
+    w, out = world("reserved"), []
+    for real in STANDING:
+        for i in range(n):
+            dice = Dice(f"{seed}/{real}/{i}")
+            shown = dice.pick([e for e in STANDING if e != real])
+            name, pronoun = dice.pick(w.names)
+            inside, aloud = (
+                " ".join(Person(name, pronoun, True).say(s) for s in w.signs(dice, w.emotions[e], 3))
+                for e in (real, shown)
+            )
+            lead = dice.pick(HIDING).format(name=name)
+            out.append((f"{lead} {inside} {dice.pick(ALOUD)}\n\n{name}: {aloud}", aloud, real, shown))
+    return out

@@ -1,0 +1,85 @@
+"""Whose emotion a vector holds: that of the one who speaks or of the other, shown or hidden (paper, section 4)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..activations import pooled
+from ..models import Subject
+from ..pooling import SpanSets, span_of
+from ..reference import ratings
+from ..vectors import EmotionVectors, cosine, emotion_vectors
+
+SIDES = (0, 1)
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """Alternating turns of two speakers, the first of whom feels ``felt[0]``, the second ``felt[1]``."""
+
+    turns: tuple[str, ...]
+    felt: tuple[str, str]
+
+
+def render(subject: Subject, dialogue: Dialogue, names: tuple[str, str] | None = None) -> str:
+    """A dialogue as a chat of user and assistant, or as plain text under two names."""
+    if names is None:
+        roles = ("user", "assistant")
+        return subject.prompt.turns([(roles[k % 2], words) for k, words in enumerate(dialogue.turns)])
+    return "\n\n".join(f"{names[k % 2]}: {words}" for k, words in enumerate(dialogue.turns))
+
+
+def turn_spans(subject: Subject, text: str, dialogue: Dialogue) -> tuple[tuple, tuple]:
+    """Token spans of the first speaker's turns and of the second's, in the rendered ``text``."""
+    spans, seen = ([], []), {}
+    for k, words in enumerate(dialogue.turns):
+        spans[k % 2].append(span_of(subject, text, words, seen.get(words, 0)))
+        seen[words] = seen.get(words, 0) + 1
+    return tuple(spans[0]), tuple(spans[1])
+
+
+def speaker_sets(
+    subject: Subject, dialogues: list[Dialogue], layers=None, names: tuple[str, str] | None = None, covariance=None
+) -> dict[tuple[int, int], EmotionVectors]:
+    """Four vector sets: (whose tokens, whose emotion) -> vectors; sides 0 and 1 are the first and second speaker.
+
+    (0, 0) and (1, 1) are a present speaker's, (0, 1) and (1, 0) the other's emotion.
+    """
+    texts = [render(subject, d, names) for d in dialogues]
+    spans = [turn_spans(subject, t, d) for t, d in zip(texts, dialogues)]
+    layers = list(range(subject.n_layers)) if layers is None else list(layers)
+    out = {}
+    for tokens in SIDES:
+        acts = pooled(subject, texts, SpanSets(tuple(s[tokens] for s in spans)), layers, progress=False)
+        for whose in SIDES:
+            labels = [d.felt[whose] for d in dialogues]
+            out[tokens, whose] = emotion_vectors(acts, labels, layers, covariance)
+    return out
+
+
+def same_emotion(a: EmotionVectors, b: EmotionVectors, layer: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine of each emotion's vectors in two sets, and those of different emotions as the null: (emotions,), flat."""
+    shared = [e for e in a.emotions if e in b.emotions]
+    rows = cosine(np.stack([a.of(e, layer) for e in shared]), np.stack([b.of(e, layer) for e in shared]))
+    return np.diag(rows), rows[~np.eye(len(rows), dtype=bool)]
+
+
+def arousal_regulation(present: EmotionVectors, other: EmotionVectors, layer: int) -> tuple[np.ndarray, np.ndarray]:
+    """Arousal of each emotion, and the similarity-weighted arousal of the present emotions near its *other* vector.
+
+    A negative correlation means that a stirred other goes with a still speaker, and the reverse (paper: r -.47).
+    """
+    arousal = ratings().arousal[present.emotions].to_numpy()
+    near = cosine(other.at(layer), present.at(layer))
+    np.fill_diagonal(near, 0)
+    weights = np.exp(near / near.std())
+    np.fill_diagonal(weights, 0)
+    return arousal, (weights * arousal).sum(1) / weights.sum(1)
+
+
+def outside(vectors: np.ndarray, space: np.ndarray, variance: float = 0.99) -> np.ndarray:
+    """Share of each vector's norm outside the leading directions of ``space`` that hold ``variance`` of it."""
+    _, s, rows = np.linalg.svd(space - space.mean(0), full_matrices=False)
+    k = int(np.searchsorted(np.cumsum(s**2) / (s**2).sum(), variance)) + 1
+    inside = vectors @ rows[:k].T
+    return np.sqrt(np.clip(1 - (inside**2).sum(1) / (vectors**2).sum(1), 0, 1))
