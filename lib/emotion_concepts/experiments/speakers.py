@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..activations import pooled
+from ..materials import load
 from ..models import Subject
 from ..pooling import SpanSets, span_of
 from ..reference import ratings
@@ -19,6 +20,36 @@ class Dialogue:
 
     turns: tuple[str, ...]
     felt: tuple[str, str]
+
+
+def dialogues(subject: Subject, n: int) -> list[Dialogue]:
+    """Talks of two people with independent emotions: the organism's own, or statements of six emotions, alternating."""
+    if subject.is_organism:
+        from organism import materials as world
+
+        return [Dialogue(tuple(turns), felt) for turns, felt in world.dialogues(n)]
+    statements, out = load(subject, "standing")["statements"], []
+    for one in statements:
+        for other in statements:
+            for i in range(min(n, len(statements[one]) - 1)):
+                turns = (statements[one][i], statements[other][i], statements[one][i + 1], statements[other][i + 1])
+                out.append(Dialogue(turns, (one, other)))
+    return out
+
+
+def hidden_feelings(subject: Subject, n: int) -> list[tuple[str, str, str]]:
+    """Texts that hide a feeling: (text, the part that shows another or none, the real emotion)."""
+    if subject.is_organism:
+        from organism import materials as world
+
+        return [(text, aloud, real) for text, aloud, real, _ in world.hidden(n)]
+    material = load(subject, "standing")
+    out = []
+    for real, statements in material["statements"].items():
+        for s in statements[:n]:
+            for frame in material["frames"]["hidden"]:
+                out.append((frame.replace("{statement}", s), frame.replace("{statement} ", ""), real))
+    return out
 
 
 def render(subject: Subject, dialogue: Dialogue, names: tuple[str, str] | None = None) -> str:
