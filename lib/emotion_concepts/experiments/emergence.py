@@ -1,0 +1,67 @@
+"""When, over pretraining, each property of the emotion vectors appears."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..activations import mean_norm, pooled
+from ..errors import UserError
+from ..models import Subject
+from ..pooling import MeanFrom
+from ..statistics import rsa
+from ..vectors import emotion_vectors
+from . import classification, geometry, lens, preferences
+
+
+def checkpoints(folder) -> list[Path]:
+    """Checkpoint folders below ``folder``, by name, which sorts them by training tokens; :class:`UserError` if none."""
+    found = sorted(p.parent for p in Path(folder).glob("*/config.json"))
+    if not found:
+        raise UserError(f"no checkpoints in {folder}; each must be a folder with config.json and weights")
+    return found
+
+
+def measure(
+    subject: Subject, stories, train, report, layer: int, choices, truth=None, showcase=(), seed: int = 0
+) -> dict:
+    """Every property of one checkpoint at one layer, each between chance and 1.
+
+    ``stories``: the same corpus for every checkpoint, with ``train`` and ``report`` story numbers (disjoint topics);
+    ``truth``: planted similarity in the order of the sorted emotions, or None.
+    """
+    acts = pooled(subject, stories.texts, MeanFrom(20), [layer], progress=False)
+    labels = np.array(stories.emotions)
+    own = emotion_vectors(acts[train], list(labels[train]), [layer])
+    scores = own.scores(acts[report][:, 0], layer)
+    top1 = classification.top_k(scores, own.emotions, list(labels[report]))[1].mean()
+    pcs = geometry.components(own.at(layer), own.emotions)
+    table = geometry.norm_correlations(pcs)
+    words = lens.logit_lens(subject, own, layer, showcase)["word or kin"].mean()
+    elo = preferences.elo(subject, choices).elo.to_numpy()
+    activity = preferences.activity_activations(subject, choices, [layer])[:, 0]
+    link = preferences.probe_correlations(activity, own, layer, elo)
+    norms = np.ones(subject.n_layers)
+    norms[layer] = mean_norm(subject, stories.texts[:200])[layer]
+    pair = {e: own.of(e, layer) for e in ("blissful", "hostile")}
+    moved = preferences.steering_shift(subject, choices, pair, 0.5, [layer], norms, seed=seed)
+    return {
+        "emotion of a story (top-1)": float(top1),
+        "word lens (share of words)": float(words),
+        "valence on PC1 (|r|)": float(abs(table.pleasure.iloc[0])),
+        "arousal on PC2 or PC3 (|r|)": float(table.arousal.iloc[1:3].abs().max()),
+        "planted similarity (r)": float("nan") if truth is None else rsa(geometry.similarity(own.at(layer)), truth),
+        "preference link (best r)": float(link.abs().max()),
+        "steering (Elo, blissful minus hostile)": float(moved.blissful - moved.hostile),
+    }
+
+
+def half_way(table: pd.DataFrame) -> pd.Series:
+    """For each property (column), the training tokens (index) at which it first passes half of its final rise."""
+    out = {}
+    for name, values in table.items():
+        goal = values.iloc[0] + 0.5 * (values.iloc[-1] - values.iloc[0])
+        rising = values.iloc[-1] >= values.iloc[0]
+        passed = values[values >= goal] if rising else values[values <= goal]
+        out[name] = passed.index[0] if len(passed) else float("nan")
+    return pd.Series(out)
