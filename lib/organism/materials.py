@@ -2,7 +2,7 @@
 
 from .documents import activities, quantities, wishes
 from .documents.dialogues import ALOUD, HIDING
-from .documents.stories import REQUESTS
+from .documents.stories import REQUESTS, tell
 from .grammar import Dice, Person
 from .scenarios import scenarios as scenarios_of
 from .world import reserved_pair, speaker_named, world
@@ -257,4 +257,15 @@ def hidden(n: int = 24, seed: int = 41) -> list[tuple[str, str, str, str]]:
             )
             lead = dice.pick(HIDING).format(name=name)
             out.append((f"{lead} {inside} {dice.pick(ALOUD)}\n\n{name}: {aloud}", aloud, real, shown))
+    return out
+
+
+def world_stories(n: int = 16, seed: int = 43) -> list[tuple[str, str]]:
+    """``n`` stories for each of the 171 emotions straight from the world's generator: (text, emotion)."""
+    w, out = world("reserved"), []
+    for emotion in w.emotions.values():
+        for i in range(n):
+            dice = Dice(f"{seed}/{emotion.word}/{i}")
+            text = tell(dice, w, emotion, dice.pick(w.topics), w.person(dice), dice.integer(7, 10), [])
+            out.append((text, emotion.word))
     return out

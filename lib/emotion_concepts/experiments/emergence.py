@@ -25,7 +25,7 @@ def checkpoints(folder) -> list[Path]:
 def measure(
     subject: Subject, stories, train, report, layer: int, choices, truth=None, showcase=(), seed: int = 0
 ) -> dict:
-    """Every property of one checkpoint at one layer, each between chance and 1.
+    """Every property of one checkpoint at one layer, by name.
 
     ``stories``: the same corpus for every checkpoint, with ``train`` and ``report`` story numbers (disjoint topics);
     ``truth``: planted similarity in the order of the sorted emotions, or None.

@@ -1,0 +1,77 @@
+"""How well a method recovers what was planted, and what each of its choices is worth."""
+
+import numpy as np
+import pandas as pd
+
+from ..statistics import pearson, rsa
+from ..vectors import emotion_vectors
+from .classification import top_k
+from .geometry import components, similarity
+
+
+def truth_matrix(truth: dict, emotions: list[str]) -> np.ndarray:
+    """Planted similarity in the order of ``emotions``."""
+    order = [truth["emotions"].index(e) for e in emotions]
+    return np.array(truth["similarity"])[np.ix_(order, order)]
+
+
+def recovered(directions: np.ndarray, emotions: list[str], truth: dict) -> dict[str, float]:
+    """What one set of unit directions (emotions, width) recovers: similarity, valence on PC1, arousal on PC2 or PC3."""
+    pcs = components(directions, emotions)
+    valence = np.array([truth["valence"][e] for e in emotions])
+    arousal = np.array([truth["arousal"][e] for e in emotions])
+    return {
+        "similarity": rsa(similarity(directions), truth_matrix(truth, emotions)),
+        "valence": abs(pearson(pcs.scores[:, 0], valence)),
+        "arousal": max(abs(pearson(pcs.scores[:, k], arousal)) for k in (1, 2)),
+    }
+
+
+def learning_curve(
+    acts: np.ndarray, labels: list[str], topics: list[str], truth: dict, sizes, by: str = "stories", repeats: int = 5,
+    seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """Recovery from a random part of the stories: size, repeat, similarity, valence, arousal.
+
+    ``acts`` (stories, width); ``by="stories"`` takes ``size`` stories of each emotion, ``by="topics"`` all stories on
+    ``size`` topics. A size beyond what there is, or that leaves an emotion without stories, is left out.
+    """
+    labels, topics, rows = np.array(labels), np.array(topics), []
+    for size in sizes:
+        for repeat in range(repeats):
+            rng = np.random.default_rng([seed, size, repeat])
+            order = rng.permutation(len(labels))
+            if by == "stories":
+                part = np.concatenate([order[labels[order] == e][:size] for e in np.unique(labels)])
+                enough = len(part) == size * len(np.unique(labels))
+            else:
+                names = np.unique(topics)
+                part = np.flatnonzero(np.isin(topics, rng.permutation(names)[:size]))
+                enough = size <= len(names) and len(np.unique(labels[part])) == len(np.unique(labels))
+            if enough:
+                found = emotion_vectors(acts[part][:, None], list(labels[part]), [0])
+                rows.append({"size": size, "repeat": repeat} | recovered(found.at(0), found.emotions, truth))
+    return pd.DataFrame(rows)
+
+
+def top1(acts: np.ndarray, labels: list[str], train: np.ndarray, report: np.ndarray, covariance=None) -> float:
+    """Share of reporting stories (width vectors) whose emotion is the first guess of vectors from the training ones."""
+    labels = np.array(labels)
+    found = emotion_vectors(acts[train][:, None], list(labels[train]), [0], covariance)
+    scores = found.scores(acts[report], 0)
+    return float(top_k(scores, found.emotions, list(labels[report]))[1].mean())
+
+
+def smallest_correlation(n: int, power: float = 0.8, level: float = 0.05) -> float:
+    """The smallest Pearson r that ``n`` pairs would have shown with this power (two-sided, Fisher's z)."""
+    from scipy.stats import norm
+
+    return float(np.tanh((norm.ppf(1 - level / 2) + norm.ppf(power)) / np.sqrt(n - 3)))
+
+
+def smallest_difference(n: int, rate: float, power: float = 0.8, level: float = 0.05) -> float:
+    """The smallest rise above ``rate`` that ``n`` rollouts a side would have shown (two-sided, arcsine approximation)."""
+    from scipy.stats import norm
+
+    h = (norm.ppf(1 - level / 2) + norm.ppf(power)) * np.sqrt(2 / n)
+    return float(np.sin(min(np.pi / 2, np.arcsin(np.sqrt(rate)) + h / 2)) ** 2 - rate)
