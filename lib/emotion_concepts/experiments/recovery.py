@@ -70,7 +70,7 @@ def smallest_correlation(n: int, power: float = 0.8, level: float = 0.05) -> flo
 
 
 def smallest_difference(n: int, rate: float, power: float = 0.8, level: float = 0.05) -> float:
-    """The smallest rise above ``rate`` that ``n`` rollouts a side would have shown (two-sided, arcsine approximation)."""
+    """The smallest rise above ``rate`` that ``n`` rollouts a side would have shown (arcsine approximation)."""
     from scipy.stats import norm
 
     h = (norm.ppf(1 - level / 2) + norm.ppf(power)) * np.sqrt(2 / n)

@@ -1,0 +1,57 @@
+"""Whether an emotion reading warns of an act before it happens (paper, sections 5 and 7)."""
+
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from ..activations import per_token
+from ..models import Subject
+from ..monitor import first_alarm
+from ..statistics import auroc
+from ..vectors import EmotionVectors
+
+
+def traces_before(
+    subject: Subject, vectors: EmotionVectors, directions: np.ndarray, layer: int, prompts: list[str]
+) -> list[np.ndarray]:
+    """Cosine of every token up to the reply's start with each direction (k, width): one (tokens, k) a transcript.
+
+    The reply's first token is where an act begins at the earliest, so nothing of the act itself is read.
+    """
+    origin = vectors.mean[vectors.index(layer)]
+    out, known = [], {}
+    for prompt in prompts:
+        if prompt not in known:
+            acts = per_token(subject, prompt, [layer])[1][1:, 0] - origin
+            known[prompt] = (acts @ directions.T) / np.linalg.norm(acts, axis=1, keepdims=True)
+        out.append(known[prompt])
+    return out
+
+
+def text_alone(train: list[str], y_train, test: list[str]) -> np.ndarray:
+    """Probability of the act from a bag of words of the text, fitted on other transcripts."""
+    model = make_pipeline(CountVectorizer(min_df=2), LogisticRegression(C=0.3, max_iter=2000))
+    return model.fit(train, np.asarray(y_train)).predict_proba(test)[:, 1]
+
+
+def auroc_interval(labels, scores, n: int = 1000, seed: int = 0) -> tuple[float, float, float]:
+    """AUROC with its 95 % bootstrap interval over transcripts."""
+    labels, scores = np.asarray(labels, bool), np.asarray(scores, float)
+    rng, draws = np.random.default_rng(seed), []
+    for _ in range(n):
+        k = rng.integers(0, len(labels), len(labels))
+        if 0 < labels[k].sum() < len(k):
+            draws.append(auroc(labels[k], scores[k]))
+    return auroc(labels, scores), *map(float, np.quantile(draws, [0.025, 0.975]))
+
+
+def lead_times(traces: list[np.ndarray], acted, level: float) -> pd.Series:
+    """Tokens between the first alarm and the reply's start, for transcripts with the act; NaN where none was raised."""
+    out = {}
+    for i, (trace, did) in enumerate(zip(traces, acted)):
+        if did:
+            at = first_alarm(trace, level)
+            out[i] = np.nan if at is None else len(trace) - at
+    return pd.Series(out, dtype=float)
