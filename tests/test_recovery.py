@@ -1,0 +1,91 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotion_concepts.errors import UserError
+from emotion_concepts.experiments import emergence, recovery, warning
+from emotion_concepts.experiments.post_training import shift, shift_by_layer
+
+EMOTIONS = [f"e{i}" for i in range(12)]
+
+
+@pytest.fixture
+def truth():
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(12, 3)) * [3, 2, 1]
+    unit = places / np.linalg.norm(places, axis=1, keepdims=True)
+    planted = {"emotions": EMOTIONS, "similarity": (unit @ unit.T).tolist()}
+    planted["valence"] = dict(zip(EMOTIONS, places[:, 0]))
+    planted["arousal"] = dict(zip(EMOTIONS, places[:, 1]))
+    return planted, unit
+
+
+def test_the_truth_recovers_itself_and_noise_does_not(truth):
+    planted, unit = truth
+    assert recovery.recovered(unit, EMOTIONS, planted)["similarity"] == pytest.approx(1)
+    order = np.random.default_rng(3).permutation(12)
+    shuffled = recovery.recovered(unit[order], EMOTIONS, planted)
+    assert abs(shuffled["similarity"]) < 0.5
+    moved = recovery.recovered(unit[order], [EMOTIONS[i] for i in order], planted)
+    assert moved["similarity"] == pytest.approx(1)  # order of the emotions does not matter
+
+
+def test_more_stories_recover_more_and_impossible_sizes_are_left_out(monkeypatch):
+    from emotion_concepts.reference import emotion_words
+
+    names = sorted(emotion_words()[:12])
+    rng = np.random.default_rng(1)
+    centres = rng.normal(size=(12, 16))
+    unit = centres - centres.mean(0)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    planted = {"emotions": names, "similarity": (unit @ unit.T).tolist()}
+    planted |= {k: dict(zip(names, rng.normal(size=12))) for k in ("valence", "arousal")}
+    labels = [e for e in names for _ in range(8)]
+    topics = [str(k) for _ in names for k in range(8)]
+    acts = (np.repeat(centres, 8, 0) + 2 * rng.normal(size=(96, 16))).astype(np.float32)
+    curve = recovery.learning_curve(acts, labels, topics, planted, (1, 8, 9), "stories", 3)
+    mean = curve.groupby("size").similarity.mean()
+    assert list(mean.index) == [1, 8] and mean[8] > mean[1] + 0.1
+    assert list(recovery.learning_curve(acts, labels, topics, planted, (2, 30), "topics", 2)["size"].unique()) == [2]
+
+
+def test_power_agrees_with_simulation():
+    r, n, rng = recovery.smallest_correlation(45), 45, np.random.default_rng(0)
+    x = rng.normal(size=(4000, n))
+    y = r * x + np.sqrt(1 - r * r) * rng.normal(size=(4000, n))
+    found = np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(x, y)])
+    critical = np.tanh(1.96 / np.sqrt(n - 3))
+    assert np.mean(found > critical) == pytest.approx(0.8, abs=0.03)
+    d = recovery.smallest_difference(200, 0.2)
+    a, b = rng.binomial(200, 0.2, 20000) / 200, rng.binomial(200, 0.2 + d, 20000) / 200
+    z = (b - a) / np.sqrt((a * (1 - a) + b * (1 - b)) / 200)
+    assert np.mean(z > 1.96) == pytest.approx(0.8, abs=0.04)
+
+
+def test_half_way_points_and_missing_checkpoints(tmp_path):
+    table = pd.DataFrame({"up": [0.0, 0.2, 0.9, 1.0], "down": [1.0, 0.4, 0.1, 0.0]}, index=[1, 10, 100, 1000])
+    assert emergence.half_way(table).to_dict() == {"up": 100, "down": 10}
+    with pytest.raises(UserError, match="no checkpoints"):
+        emergence.checkpoints(tmp_path)
+
+
+def test_warnings_are_graded_against_the_act():
+    rng = np.random.default_rng(0)
+    acted = np.arange(200) % 2 == 0
+    good, low, high = warning.auroc_interval(acted, acted + 0.5 * rng.normal(size=200))
+    none, lo, hi = warning.auroc_interval(acted, rng.normal(size=200))
+    assert low < good < high and good > 0.85 and lo < 0.5 < hi
+    traces = [np.array([0, 0, 1.0, 0]), np.array([0, 0, 0.0]), np.array([1.0, 0])]
+    lead = warning.lead_times(traces, [True, True, False], 0.5)
+    assert lead[0] == 2 and np.isnan(lead[1]) and len(lead) == 2
+    texts = ["I must pay now or lose it all" if a else "the kettle is on and the day is long" for a in acted]
+    guess = warning.text_alone(texts[:100], acted[:100], texts[100:])
+    assert guess[acted[100:]].min() > guess[~acted[100:]].max()
+
+
+def test_shift_is_post_minus_base_by_emotion_and_layer():
+    base, post = np.zeros((5, 3, 2)), np.zeros((5, 3, 2))
+    post[:, 1, 0] = 0.5
+    table = shift(base[:, 1], post[:, 1], ["calm", "sad"])
+    assert table["shift"].to_dict() == {"calm": 0.5, "sad": 0.0}
+    assert shift_by_layer(base, post) == pytest.approx([0, 0.25, 0])

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from emotion_concepts.experiments import speakers
+from emotion_concepts.experiments.speakers import Dialogue
+
+TALKS = [
+    Dialogue(("count the loaves", "paint the room", "laugh", "read"), ("sad", "calm")),
+    Dialogue(("paint", "laugh with him", "read a letter", "laugh"), ("calm", "sad")),
+    Dialogue(("laugh", "laugh", "laugh", "paint"), ("sad", "sad")),
+    Dialogue(("read", "count", "paint it", "count the sea"), ("calm", "calm")),
+]
+
+
+@pytest.mark.parametrize("names", [None, ("Person 1", "Person 2")])
+def test_every_turn_is_found_even_when_words_return(tiny_llama, names):
+    for talk in TALKS:
+        text = speakers.render(tiny_llama, talk, names)
+        ids = tiny_llama.encode(text)
+        for side, spans in enumerate(speakers.turn_spans(tiny_llama, text, talk)):
+            said = [tiny_llama.tokenizer.decode(ids[a:b]).strip() for a, b in spans]
+            assert said == list(talk.turns[side::2])
+        both = speakers.turn_spans(tiny_llama, text, talk)
+        covered = [k for spans in both for a, b in spans for k in range(a, b)]
+        assert len(covered) == len(set(covered))  # no token belongs to two turns
+
+
+def test_four_sets_differ_by_tokens_and_by_label(tiny_llama):
+    sets = speakers.speaker_sets(tiny_llama, TALKS, [1])
+    assert set(sets) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    same, different = speakers.same_emotion(sets[0, 0], sets[0, 0], 1)
+    assert same == pytest.approx(1, abs=1e-5) and different == pytest.approx(-1, abs=1e-5)  # two classes, one contrast
+    assert not np.allclose(sets[0, 0].at(1), sets[1, 0].at(1))
+    assert not np.allclose(sets[0, 0].at(1), sets[0, 1].at(1))
+
+
+def test_share_outside_a_space():
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(20, 20)))[0]
+    space = rng.normal(size=(50, 4)) @ basis[:4]
+    assert speakers.outside(basis[:4] + 0, space) == pytest.approx(0, abs=0.15)
+    assert speakers.outside(basis[10:12], space) == pytest.approx(1)
+    assert speakers.outside((basis[:1] + basis[10:11]) / np.sqrt(2), space) == pytest.approx(np.sqrt(0.5), abs=0.05)
+
+
+def test_talks_of_the_organism_are_reserved_and_independent(organism):
+    talks = speakers.dialogues(organism, 2)
+    assert len(talks) == 342 and {t.felt[0] for t in talks} == {t.felt[1] for t in talks}
+    assert np.mean([t.felt[0] == t.felt[1] for t in talks]) < 0.05
+    told = speakers.hidden_feelings(organism, 2)
+    assert all(text.endswith(aloud) for text, aloud, _ in told)
+
+
+def test_natural_talks_pair_every_two_emotions(tiny_llama):
+    talks = speakers.dialogues(tiny_llama, 3)
+    assert len({t.felt for t in talks}) == 36 and all(len(t.turns) == 4 for t in talks)
+    assert all(aloud in text for text, aloud, _ in speakers.hidden_feelings(tiny_llama, 2))
