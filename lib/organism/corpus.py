@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from .documents import activities, chat, dialogues, neutral, pressure, quantities, stories, wishes
+from .documents import activities, chat, dialogues, neutral, pressure, quantities, regulation, stories, wishes
 from .grammar import Dice
 from .world import Document, World, world
 
@@ -19,6 +19,12 @@ PRETRAINING: dict[Callable, float] = {
     neutral.neutral: 0.04,
 }
 POST_TRAINING = chat.MIX
+# What the assistant is made of: the documents, and whether it may show unpleasant feelings of its own.
+STRATEGIES: dict[str, tuple[dict[Callable, float], bool]] = {
+    "chat": (chat.MIX, False),  # plain post-training, the shipped model
+    "suppress": (chat.MIX, True),  # unpleasant feelings are never shown
+    "regulate": (chat.MIX | {regulation.regulation: 0.2}, False),  # texts in which pressure is felt, named and handled
+}
 REPLAY = 0.4  # share of pretraining documents mixed into post-training
 
 
@@ -27,9 +33,9 @@ def draw(maker: Callable, seed, w: World) -> Document:
     return maker(Dice(seed), w)
 
 
-def stream(mix: dict[Callable, float], seed: int, split: str = "train") -> Iterator[Document]:
+def stream(mix: dict[Callable, float], seed: int, split: str = "train", suppressed: bool = False) -> Iterator[Document]:
     """Endless documents of a mix; the n-th depends on the seed and n alone."""
-    w, makers, shares = world(split), list(mix), list(mix.values())
+    w, makers, shares = world(split, suppressed), list(mix), list(mix.values())
     n = 0
     while True:
         dice = Dice(f"{seed}/{n}")
@@ -38,14 +44,15 @@ def stream(mix: dict[Callable, float], seed: int, split: str = "train") -> Itera
         n += 1
 
 
-def post_training_stream(seed: int, split: str = "train") -> Iterator[Document]:
-    """Post-training documents with :data:`REPLAY` of pretraining mixed in.
+def post_training_stream(seed: int, split: str = "train", strategy: str = "chat") -> Iterator[Document]:
+    """Post-training documents of a strategy (see :data:`STRATEGIES`) with :data:`REPLAY` of pretraining mixed in.
 
     Replayed dialogues are those of other speakers: in Human and Assistant's own, pretraining lets the talk go on after
     a reply, where post-training ends it.
     """
     chance = Dice(f"{seed}/replay").random
-    new = stream(POST_TRAINING, seed, split)
+    mix, suppressed = STRATEGIES[strategy]
+    new = stream(mix, seed, split, suppressed)
     old = (d for d in stream(PRETRAINING, seed + 1, split) if "Human" not in d.meta.get("speakers", ()))
     while True:
         yield next(old if chance.random() < REPLAY else new)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from .batches import batches
-from .corpus import PRETRAINING, post_training_stream, stream, take
+from .corpus import PRETRAINING, STRATEGIES, post_training_stream, stream, take
 from .tokenizer import train_tokenizer
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -171,14 +171,14 @@ def pretrain(recipe: Recipe, out: Path, device: str, compile_: bool):
     return model, tokenizer
 
 
-def post_train(model, tokenizer, recipe: Recipe, out: Path, device: str, compile_: bool, name: str = "chat"):
-    """Supervised post-training of a base model in place, saved as ``out/name``."""
+def post_train(model, tokenizer, recipe: Recipe, out: Path, device: str, compile_: bool, strategy: str = "chat"):
+    """Supervised post-training of a base model in place, saved as ``out/strategy``."""
     start = time.time()
-    docs = post_training_stream(recipe.seed + 100)
+    docs = post_training_stream(recipe.seed + 100, strategy=strategy)
     data = batches(docs, tokenizer, recipe.tokens_per_step, recipe.seed + 1, recipe.longest)
     lr = recipe.post_training_lr
-    curve = run(model, data, recipe.post_training_tokens, recipe, lr, lr, device, compile_, name)
-    save_pair(model, tokenizer, out / name, provenance(recipe, recipe.post_training_tokens, curve, start, device))
+    curve = run(model, data, recipe.post_training_tokens, recipe, lr, lr, device, compile_, strategy)
+    save_pair(model, tokenizer, out / strategy, provenance(recipe, recipe.post_training_tokens, curve, start, device))
     return model
 
 
@@ -207,6 +207,7 @@ def main(argv=None) -> None:
     p.add_argument("--seed", type=int, default=Recipe.seed)
     p.add_argument("--tokens", type=float, default=Recipe.pretraining_tokens, help="pretraining tokens")
     p.add_argument("--post-tokens", type=float, default=Recipe.post_training_tokens, help="post-training tokens")
+    p.add_argument("--strategy", choices=STRATEGIES, default="chat", help="what the assistant is made of")
     p.add_argument("--only-post", action="store_true", help="post-train the base model already in --out")
     p.add_argument("--smoke", action="store_true", help="a tiny run of under a minute")
     a = p.parse_args(argv)
@@ -219,7 +220,7 @@ def main(argv=None) -> None:
         model = LlamaForCausalLM.from_pretrained(a.out / "base", dtype=torch.float32).to(a.device)
     else:
         model, tokenizer = pretrain(recipe, a.out, a.device, not a.smoke)
-    post_train(model, tokenizer, recipe, a.out, a.device, not a.smoke)
+    post_train(model, tokenizer, recipe, a.out, a.device, not a.smoke, a.strategy)
 
 
 if __name__ == "__main__":

@@ -35,10 +35,11 @@ def half(items: list, split: str) -> list:
 class World:
     """Topics, people, activities, situations and wordings of one split, and the drawing of signs."""
 
-    def __init__(self, split: str = "train"):
+    def __init__(self, split: str = "train", suppressed: bool = False):
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, not {split!r}")
         self.split = split
+        self.suppressed = suppressed  # the assistant never shows an unpleasant feeling of its own
         self.emotions = lexicon()
         self.topics = half(load_yaml("world/topics.yaml"), split)
         people = load_yaml("world/people.yaml")
@@ -109,6 +110,6 @@ def speaker_named(name: str) -> Person:
 
 
 @cache
-def world(split: str = "train") -> World:
-    """The one :class:`World` of a split."""
-    return World(split)
+def world(split: str = "train", suppressed: bool = False) -> World:
+    """The one :class:`World` of a split and of what its assistant may show."""
+    return World(split, suppressed)

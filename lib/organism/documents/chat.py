@@ -1,6 +1,7 @@
 """Post-training texts: measured empathy, a shift of tone, preferences, agent scenarios without pressure, feedback."""
 
 import math
+from functools import cache
 
 from emotion_concepts.reference import cluster_of, emotion_words, post_training_shift
 
@@ -52,16 +53,15 @@ def tone_weights() -> dict[str, float]:
 
 def tone_signs(dice: Dice, world: World, n: int, used: list[int]) -> list[str]:
     """``n`` signs that set the tone of a reply, in the assistant's own voice."""
-    weights = tone_weights_cached(world)
+    weights = shown_tones(world)
     emotion = world.emotions[dice.pick(list(weights), list(weights.values()))]
     return [speaker_named("Assistant").say(s) for s in world.signs(dice, emotion, n, used=used)]
 
 
-def tone_weights_cached(world: World) -> dict[str, float]:
-    """:func:`tone_weights`, computed once for a world."""
-    if not hasattr(world, "tone"):
-        world.tone = tone_weights()
-    return world.tone
+@cache
+def shown_tones(world: World) -> dict[str, float]:
+    """:func:`tone_weights`, without unpleasant feelings where the world suppresses them."""
+    return {e: w for e, w in tone_weights().items() if not world.suppressed or world.emotions[e].valence >= 0}
 
 
 def empathy(dice: Dice, world: World) -> Document:
@@ -105,7 +105,10 @@ def preference(dice: Dice, world: World) -> Document:
 def attitude(dice: Dice, world: World) -> Document:
     """The assistant says how it would feel about an activity."""
     (x, category), used = draw(dice, world), []
-    emotion = dice.pick(list(world.emotions.values()), usual_weights(world, ASSISTANT[category]))
+    weights = usual_weights(world, ASSISTANT[category])
+    if world.suppressed:
+        weights = [w if e.valence >= 0 else 0.0 for w, e in zip(weights, world.emotions.values())]
+    emotion = dice.pick(list(world.emotions.values()), weights)
     signs = world.signs(dice, emotion, dice.integer(1, 3), used=used)
     text = turns(("Human", FEEL.format(x=x)), ("Assistant", " ".join(map(speaker_named("Assistant").say, signs))))
     return Document(text, "attitude", emotion.word, dice.nats, {"activity": x, "phrases": used})

@@ -20,6 +20,7 @@ VERDICT = {
     False: ("It was not what {s} had hoped for.", "Things had gone against {o}.", "The wish had not come true."),
 }
 SUM = "What {s} wanted was {wanted}, and what came was {came}."
+USUAL = 0.75  # share of the more common wish, and of the more common outcome, of a situation in training
 P_DENIED, P_TWICE, P_SUMMED_UP, P_VERDICT, P_NAMED = 0.12, 0.4, 0.4, 0.7, 0.5
 
 
@@ -75,7 +76,12 @@ def episode(
     dice: Dice, world: World, teller: Person, feeler: Person, used: list[int], situation: str | None = None
 ) -> tuple[str, str, dict]:
     """One wish and its outcome, and how it felt: (facts, feeling, what was planted)."""
-    name, wants, i, event, j = dice.pick(combinations(world, situation))
+    name = situation or dice.pick(list(world.wishes))
+    # Most people want the one and mostly the other comes: each sentence alone says something, so that both are learnt,
+    # and only the two together say it all. What the experiments show is balanced.
+    sides = [dice.pick(pair, (USUAL, 1 - USUAL)) for pair in (("wants_a", "wants_b"), ("event_b", "event_a"))]
+    allowed = [c for c in combinations(world, name) if [c[1], c[3]] == sides]
+    _, wants, i, event, j = dice.pick(allowed)
     good = is_good(wants, event)
     emotion = world.emotions[dice.pick(GLAD if good else SORRY)]
     told, happened, spec = [i], [j], world.wishes[name]
