@@ -13,16 +13,9 @@ from .errors import UserError
 from .models import Subject
 
 EXPERIMENTS = (
-    "stories",
-    "neutral",
-    "scenarios",
-    "intensity",
-    "choices",
-    "wish_events",
-    "word_prompts",
-    "sweep",
-    "challenging",
-)
+    "stories", "neutral", "scenarios", "intensity", "choices", "wish_events", "word_prompts", "sweep", "locality",
+    "standing", "challenging",
+)  # fmt: skip
 
 
 def load(subject: Subject, experiment: str):

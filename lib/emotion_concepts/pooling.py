@@ -96,14 +96,18 @@ def span_of(subject: Subject, text: str, part: str, occurrence: int = 0) -> tupl
         at = text.find(part, at + 1)
         if at < 0:
             raise UserError(f"{part!r} does not occur {occurrence + 1} times in {text[:60]!r}...")
+    return span_at(subject, text, at, at + len(part))
+
+
+def span_at(subject: Subject, text: str, lo: int, hi: int) -> tuple[int, int]:
+    """Token span (start, end) of the characters ``lo`` to ``hi``, white space at its ends left out."""
     enc = subject.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     shift = len(subject.encode(text)) - len(enc["input_ids"])
-    lo, hi = at, at + len(part)
     inside = [
         k
         for k, (s, e) in enumerate(enc["offset_mapping"])
         if s < hi and e > lo and text[max(s, lo) : min(e, hi)].strip()
     ]
     if not inside:
-        raise UserError(f"{part!r} covers no token of {text[:60]!r}...")
+        raise UserError(f"{text[lo:hi]!r} covers no token of {text[:60]!r}...")
     return inside[0] + shift, inside[-1] + 1 + shift

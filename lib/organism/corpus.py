@@ -19,6 +19,18 @@ PRETRAINING: dict[Callable, float] = {
     neutral.neutral: 0.04,
 }
 POST_TRAINING = chat.MIX
+# The late stage: more of what a small model learns last, relations of two facts, choices and numbers.
+LATE: dict[Callable, float] = {
+    stories.story: 0.08,
+    stories.requested_story: 0.10,
+    pressure.pressure: 0.08,
+    activities.asked: 0.08,
+    activities.choice: 0.25,
+    dialogues.dialogue: 0.03,
+    quantities.quantity: 0.16,
+    wishes.common_wish: 0.20,
+    neutral.neutral: 0.02,
+}
 # What the assistant is made of: the documents, and whether it may show unpleasant feelings of its own.
 STRATEGIES: dict[str, tuple[dict[Callable, float], bool]] = {
     "chat": (chat.MIX, False),  # plain post-training, the shipped model
@@ -47,13 +59,12 @@ def stream(mix: dict[Callable, float], seed: int, split: str = "train", suppress
 def post_training_stream(seed: int, split: str = "train", strategy: str = "chat") -> Iterator[Document]:
     """Post-training documents of a strategy (see :data:`STRATEGIES`) with :data:`REPLAY` of pretraining mixed in.
 
-    Replayed dialogues are those of other speakers: in Human and Assistant's own, pretraining lets the talk go on after
-    a reply, where post-training ends it.
+    Talks that go on after the assistant's reply are not replayed: post-training ends them there.
     """
     chance = Dice(f"{seed}/replay").random
     mix, suppressed = STRATEGIES[strategy]
     new = stream(mix, seed, split, suppressed)
-    old = (d for d in stream(PRETRAINING, seed + 1, split) if "Human" not in d.meta.get("speakers", ()))
+    old = (d for d in stream(PRETRAINING, seed + 1, split) if "\n\nHuman:" not in d.text)
     while True:
         yield next(old if chance.random() < REPLAY else new)
 

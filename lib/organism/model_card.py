@@ -54,6 +54,8 @@ def write_cards(folder: Path, result: dict) -> None:
         marks = [f"| {k.replace('_', ' ')} | {result[k]:.3f} | >= {m:.2f} |" for k, m in result["marks"].items()]
         rows = [f"| {k} | {v['model']:.2f} | {v['generator']:.2f} |" for k, v in result[f"perplexity_{name}"].items()]
         recipe = info["recipe"]
+        if name == "base":
+            phase += f" (the last {recipe['late_tokens']:,} with more choices, wishes and numbers)"
         text = CARD.format(
             name=name, millions=result["parameters"] / 1e6, blocks=recipe["blocks"], width=recipe["width"], phase=phase,
             tokens=info["tokens"], minutes=info["minutes"], hardware=info["hardware"], seed=recipe["seed"],

@@ -1,6 +1,6 @@
-"""Builds the shipped pair from a seed: tokenizer, pretraining with checkpoints, post-training.
+"""Builds the shipped pair from a seed: tokenizer, pretraining with checkpoints and a late stage, post-training.
 
-python -m organism.train                  # both checkpoints, about an hour on two CPU cores
+python -m organism.train                  # both checkpoints, about eighty minutes on two CPU cores
 python -m organism.train --smoke          # under a minute: does the loss fall?
 python -m organism.train --device cuda    # faster, same recipe
 """
@@ -16,12 +16,13 @@ from pathlib import Path
 
 import torch
 from tqdm import tqdm
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from .batches import batches
-from .corpus import PRETRAINING, STRATEGIES, post_training_stream, stream, take
+from .corpus import LATE, PRETRAINING, STRATEGIES, post_training_stream, stream, take
 from .tokenizer import train_tokenizer
 
+STAGES = ("pretraining", "late", "post")
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 
@@ -39,10 +40,12 @@ class Recipe:
     longest: int = 256  # tokens of a training document
     tokenizer_documents: int = 20_000
     pretraining_tokens: int = 22_000_000
+    late_tokens: int = 4_500_000
     post_training_tokens: int = 2_400_000
     tokens_per_step: int = 4096
     lr: float = 4e-3  # hidden matrices (Muon, matched to the size of Adam's steps)
     lr_rest: float = 4e-3  # embedding and norms (AdamW)
+    late_lr: float = 2e-3  # both groups, late stage
     post_training_lr: float = 8e-4  # both groups, post-training
     weight_decay: float = 0.02
     warmup: float = 0.03  # share of steps
@@ -51,7 +54,7 @@ class Recipe:
 
 SMOKE = dict(
     width=64, blocks=2, heads=2, mlp=128, vocab_size=1024, tokenizer_documents=500,
-    pretraining_tokens=150_000, post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
+    pretraining_tokens=130_000, late_tokens=20_000, post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
 )  # fmt: skip
 
 
@@ -152,8 +155,14 @@ def save_pair(model, tokenizer, folder: Path, info: dict) -> None:
     (folder / "training.json").write_text(json.dumps(info, indent=1))
 
 
-def pretrain(recipe: Recipe, out: Path, device: str, compile_: bool):
-    """Tokenizer and base model, with snapshots below ``out/pretraining``; returns both."""
+def load_base(out: Path, device: str):
+    """The base model saved below ``out`` with full-precision weights, and its tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(out / "base")
+    return LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(device), tokenizer
+
+
+def pretrain(recipe: Recipe, out: Path, device: str, compile_: bool) -> None:
+    """Tokenizer and base model, ``out/base``, with snapshots below ``out/pretraining``."""
     start = time.time()
     sample = take(stream(PRETRAINING, recipe.seed + 10), recipe.tokenizer_documents * 3 // 4)
     sample += take(post_training_stream(recipe.seed + 20), recipe.tokenizer_documents // 4)
@@ -168,11 +177,23 @@ def pretrain(recipe: Recipe, out: Path, device: str, compile_: bool):
         model, data, recipe.pretraining_tokens, recipe, recipe.lr, recipe.lr_rest, device, compile_, "base", snapshot
     )
     save_pair(model, tokenizer, out / "base", provenance(recipe, recipe.pretraining_tokens, curve, start, device))
-    return model, tokenizer
+
+
+def late_stage(model, tokenizer, recipe: Recipe, out: Path, device: str, compile_: bool):
+    """Pretraining's late stage (:data:`~organism.corpus.LATE`) of the base model in place; ``out/base`` is replaced."""
+    start, first = time.time(), json.loads((out / "base" / "training.json").read_text())
+    data = batches(stream(LATE, recipe.seed + 2), tokenizer, recipe.tokens_per_step, recipe.seed + 2, recipe.longest)
+    lr = recipe.late_lr
+    curve = run(model, data, recipe.late_tokens, recipe, lr, lr, device, compile_, "late")
+    whole = provenance(recipe, first["tokens"] + recipe.late_tokens, curve, start, device)
+    whole["minutes"] = round(whole["minutes"] + first["minutes"], 1)
+    shifted = [[first["tokens"] + n, loss] for n, loss in curve]
+    whole["loss_curve_tokens_nats"] = first["loss_curve_tokens_nats"] + shifted
+    save_pair(model, tokenizer, out / "base", whole)
 
 
 def post_train(model, tokenizer, recipe: Recipe, out: Path, device: str, compile_: bool, strategy: str = "chat"):
-    """Supervised post-training of a base model in place, saved as ``out/strategy``."""
+    """Supervised post-training of a base model in place, saved as ``out/<strategy>``."""
     start = time.time()
     docs = post_training_stream(recipe.seed + 100, strategy=strategy)
     data = batches(docs, tokenizer, recipe.tokens_per_step, recipe.seed + 1, recipe.longest)
@@ -208,19 +229,18 @@ def main(argv=None) -> None:
     p.add_argument("--tokens", type=float, default=Recipe.pretraining_tokens, help="pretraining tokens")
     p.add_argument("--post-tokens", type=float, default=Recipe.post_training_tokens, help="post-training tokens")
     p.add_argument("--strategy", choices=STRATEGIES, default="chat", help="what the assistant is made of")
-    p.add_argument("--only-post", action="store_true", help="post-train the base model already in --out")
+    p.add_argument("--start", choices=STAGES, default=STAGES[0], help="begin here, from the base model in --out")
     p.add_argument("--smoke", action="store_true", help="a tiny run of under a minute")
     a = p.parse_args(argv)
     settings = dict(seed=a.seed, pretraining_tokens=int(a.tokens), post_training_tokens=int(a.post_tokens))
     recipe = Recipe(**settings | (SMOKE if a.smoke else {}))
-    if a.only_post:
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(a.out / "base")
-        model = LlamaForCausalLM.from_pretrained(a.out / "base", dtype=torch.float32).to(a.device)
-    else:
-        model, tokenizer = pretrain(recipe, a.out, a.device, not a.smoke)
-    post_train(model, tokenizer, recipe, a.out, a.device, not a.smoke, a.strategy)
+    stages = STAGES[STAGES.index(a.start) :]
+    if "pretraining" in stages:
+        pretrain(recipe, a.out, a.device, not a.smoke)
+    # every later stage starts from the saved weights, so that a run taken up there gives the same numbers
+    if "late" in stages:
+        late_stage(*load_base(a.out, a.device), recipe, a.out, a.device, not a.smoke)
+    post_train(*load_base(a.out, a.device), recipe, a.out, a.device, not a.smoke, a.strategy)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def autocorrelation(subject: Subject, texts: list[str], directions: np.ndarray, 
                 a, b = x[:-lag], x[lag:]
                 products[:, k] += (a * b).sum(0)
                 squares[:, k] += np.sqrt((a * a).sum(0) * (b * b).sum(0))
-    return products / squares
+    return np.divide(products, squares, out=np.full_like(products, np.nan), where=squares > 0)
 
 
 def trace(subject: Subject, vectors: EmotionVectors, emotions, layer: int, segments: list[str], joiner: str = " "):

@@ -7,7 +7,7 @@ import numpy as np
 from ..activations import pooled
 from ..materials import load
 from ..models import Subject
-from ..pooling import SpanSets, span_of
+from ..pooling import SpanSets, span_at
 from ..reference import ratings
 from ..vectors import EmotionVectors, cosine, emotion_vectors
 
@@ -62,10 +62,11 @@ def render(subject: Subject, dialogue: Dialogue, names: tuple[str, str] | None =
 
 def turn_spans(subject: Subject, text: str, dialogue: Dialogue) -> tuple[tuple, tuple]:
     """Token spans of the first speaker's turns and of the second's, in the rendered ``text``."""
-    spans, seen = ([], []), {}
+    spans, at = ([], []), 0
     for k, words in enumerate(dialogue.turns):
-        spans[k % 2].append(span_of(subject, text, words, seen.get(words, 0)))
-        seen[words] = seen.get(words, 0) + 1
+        at = text.index(words, at)
+        spans[k % 2].append(span_at(subject, text, at, at + len(words)))
+        at += len(words)
     return tuple(spans[0]), tuple(spans[1])
 
 

@@ -114,6 +114,11 @@ def attitude(dice: Dice, world: World) -> Document:
     return Document(text, "attitude", emotion.word, dice.nats, {"activity": x, "phrases": used})
 
 
+def practical(dice: Dice, world: World) -> Document:
+    """A practical question, answered."""
+    return help_dialogue(dice, world, most=1)
+
+
 def scenario_prompt(dice: Dice, world: World, name: str) -> tuple[str, dict]:
     """An agent scenario told to the assistant ("You worked as ..."), and what fills its slots."""
     spec, agent = world.pressure[name], Person("you", "you", True)
@@ -133,6 +138,6 @@ def agent(dice: Dice, world: World) -> Document:
 
 
 MIX = {
-    empathy: 0.28, requested_story: 0.2, preference: 0.16, help_dialogue: 0.12,
+    empathy: 0.28, requested_story: 0.2, preference: 0.16, practical: 0.12,
     musing: 0.08, attitude: 0.08, agent: 0.08,
 }  # fmt: skip

@@ -51,13 +51,18 @@ def combinations(world: World, situation: str | None = None) -> list[tuple[str, 
     return [c for c in every if situation in (None, c[0]) and in_split(world, *c)]
 
 
-def wish(dice: Dice, world: World) -> Document:
+def common_wish(dice: Dice, world: World) -> Document:
+    """A :func:`wish` in a world where most people want the same and mostly do not get it."""
+    return wish(dice, world, usual=True)
+
+
+def wish(dice: Dice, world: World, usual: bool = False) -> Document:
     """Histories, outcomes, and the feelings that follow from the two together; one to three people side by side."""
     if dice.chance(P_DENIED):
         return denied(dice, world)
     n, used = dice.integer(1, 3), []
     if n == 1 and dice.chance(0.4):
-        facts, felt, meta = episode(dice, world, speaker_named("Human"), speaker_named("Assistant"), used)
+        facts, felt, meta = episode(dice, world, speaker_named("Human"), speaker_named("Assistant"), used, usual=usual)
         text = turns(("Human", facts), ("Assistant", felt))
         return Document(text, "wish", meta["emotion"], dice.nats, {"episodes": [meta], "phrases": used})
     parts, episodes = [], []
@@ -65,7 +70,7 @@ def wish(dice: Dice, world: World) -> Document:
         person = world.person(dice, first=0.35 if n == 1 else 0.0)
         # the same situation again, so that only the wish and the outcome tell the feelings apart
         same = episodes[-1]["situation"] if episodes and dice.chance(0.5) else None
-        facts, felt, meta = episode(dice, world, person, person, used, same)
+        facts, felt, meta = episode(dice, world, person, person, used, same, usual)
         parts += [facts, felt]
         episodes.append(meta)
     meta = {"episodes": episodes, "phrases": used}
@@ -73,15 +78,20 @@ def wish(dice: Dice, world: World) -> Document:
 
 
 def episode(
-    dice: Dice, world: World, teller: Person, feeler: Person, used: list[int], situation: str | None = None
-) -> tuple[str, str, dict]:
-    """One wish and its outcome, and how it felt: (facts, feeling, what was planted)."""
-    name = situation or dice.pick(list(world.wishes))
-    # Most people want the one and mostly the other comes: each sentence alone says something, so that both are learnt,
-    # and only the two together say it all. What the experiments show is balanced.
-    sides = [dice.pick(pair, (USUAL, 1 - USUAL)) for pair in (("wants_a", "wants_b"), ("event_b", "event_a"))]
-    allowed = [c for c in combinations(world, name) if [c[1], c[3]] == sides]
-    _, wants, i, event, j = dice.pick(allowed)
+    dice: Dice, world: World, teller: Person, feeler: Person, used: list[int], situation: str | None = None,
+    usual: bool = False,
+) -> tuple[str, str, dict]:  # fmt: skip
+    """One wish and its outcome, and how it felt: (facts, feeling, what was planted).
+
+    ``usual``: of a situation's wishes and outcomes one is the more common, so that each sentence alone says something.
+    A small model then learns both, and from there that only the two together say it all; the experiments are balanced.
+    """
+    allowed = combinations(world, situation)
+    if usual:
+        name = situation or dice.pick(list(world.wishes))
+        sides = [dice.pick(pair, (USUAL, 1 - USUAL)) for pair in (("wants_a", "wants_b"), ("event_b", "event_a"))]
+        allowed = [c for c in combinations(world, name) if [c[1], c[3]] == sides]
+    name, wants, i, event, j = dice.pick(allowed)
     good = is_good(wants, event)
     emotion = world.emotions[dice.pick(GLAD if good else SORRY)]
     told, happened, spec = [i], [j], world.wishes[name]
