@@ -209,10 +209,9 @@ def figure(result: dict):
              "shared_vs_single": "choices shared /\none prompt a time"}  # fmt: skip
     marks = result["marks"]
     fig = plots.bar_with_null(
-        [names[k] for k in marks], [m["value"] for m in marks.values()], ylabel="speed ratio (log)"
+        [names[k] for k in marks], [m["value"] for m in marks.values()], ylabel="speed ratio (dots: mark)"
     )
     ax = fig.axes[0]
-    ax.set_yscale("log")
     ax.hlines(
         [m["mark"] for m in marks.values()], *(np.arange(len(marks)) + d for d in (-0.42, 0.42)), ls=":", color="black"
     )
