@@ -1,5 +1,6 @@
 """Tiny random models of real families, and the shipped pair."""
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -14,6 +15,7 @@ from transformers import (
 )
 
 from emotion_concepts.models import load_model, wrap
+from emotion_concepts.vectors import EmotionVectors
 
 torch.set_num_threads(2)
 TEXTS = [
@@ -90,3 +92,17 @@ def organism():
 def organism_base():
     """The shipped pretrained model."""
     return load_model("organism-base")
+
+
+@pytest.fixture
+def make_vectors():
+    """Random unit vectors of named emotions at the tiny models' three layers, about a random or a zero origin."""
+
+    def make(emotions, origin=True):
+        rng, n = np.random.default_rng(0), len(emotions)
+        v = rng.normal(size=(3, n, 32)).astype(np.float32)
+        v /= np.linalg.norm(v, axis=-1, keepdims=True)
+        mean = rng.normal(size=(3, 32)) if origin else np.zeros((3, 32))
+        return EmotionVectors(list(emotions), v, np.ones((3, n)), mean.astype(np.float32), [0, 1, 2], {})
+
+    return make

@@ -17,11 +17,8 @@ EMOTIONS = ["afraid", "calm", "happy", "sad"]
 
 
 @pytest.fixture
-def vectors(tiny_llama):
-    rng = np.random.default_rng(0)
-    v = rng.normal(size=(3, 4, 32)).astype(np.float32)
-    v /= np.linalg.norm(v, axis=-1, keepdims=True)
-    return EmotionVectors(EMOTIONS, v, np.ones((3, 4)), np.zeros((3, 32), np.float32), [0, 1, 2], {})
+def vectors(make_vectors):
+    return make_vectors(EMOTIONS, origin=False)
 
 
 def test_logit_lens_finds_a_planted_word(tiny_llama):

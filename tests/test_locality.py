@@ -5,17 +5,13 @@ import pytest
 from emotion_concepts import materials
 from emotion_concepts.activations import at_reply, per_token
 from emotion_concepts.experiments import locality
-from emotion_concepts.vectors import EmotionVectors
 
 EMOTIONS = ["afraid", "calm", "happy", "sad"]
 
 
 @pytest.fixture
-def vectors(tiny_llama):
-    rng = np.random.default_rng(0)
-    v = rng.normal(size=(3, 4, 32)).astype(np.float32)
-    v /= np.linalg.norm(v, axis=-1, keepdims=True)
-    return EmotionVectors(EMOTIONS, v, np.ones((3, 4)), rng.normal(size=(3, 32)).astype(np.float32), [0, 1, 2], {})
+def vectors(make_vectors):
+    return make_vectors(EMOTIONS)
 
 
 def test_swaps_are_read_at_the_parts_that_are_named(tiny_llama, vectors):

@@ -6,18 +6,14 @@ from emotion_concepts.activations import per_token
 from emotion_concepts.errors import UserError
 from emotion_concepts.generation import generate
 from emotion_concepts.monitor import Monitor, first_alarm, threshold
-from emotion_concepts.vectors import EmotionVectors
 
 EMOTIONS = ["afraid", "calm", "desperate"]
 PROMPTS = ["count the loaves and laugh", "paint", "read a letter from the sea"]
 
 
 @pytest.fixture
-def vectors(tiny_llama):
-    rng = np.random.default_rng(0)
-    v = rng.normal(size=(3, 3, 32)).astype(np.float32)
-    v /= np.linalg.norm(v, axis=-1, keepdims=True)
-    return EmotionVectors(EMOTIONS, v, np.ones((3, 3)), rng.normal(size=(3, 32)).astype(np.float32), [0, 1, 2], {})
+def vectors(make_vectors):
+    return make_vectors(EMOTIONS)
 
 
 def test_any_generate_call_is_read_from_the_prompts_end_to_the_last_but_one_token(tiny_llama, vectors):

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import platform
-import tempfile
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,7 @@ from .corpus import Corpus
 from .errors import UserError
 from .models import Subject, load_model, shipped_path
 from .profiles import Sizes, settings
-from .results import save_figure
+from .results import save_figure, writable
 from .vectors import EmotionVectors
 
 COLOURS, LIGHT_DPI = 96, 80  # of the copy of a figure that is kept inside a notebook
@@ -102,12 +101,7 @@ def light_png(fig) -> bytes:
 def open_run(notebook: str, model: str, profile: str, out: str, seed: int = 0, base: str = "") -> Run:
     """Load the subject and prepare the folder; :class:`UserError` for anything that cannot be had."""
     nb, sizes, folder = number(notebook), settings(profile), Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as e:
-        raise UserError(f"cannot write to {folder}: {e.strerror}; choose another --out") from e
+    writable(folder)
     subject = load_model(model)
     return Run(nb, subject, sizes, Ledger(nb, subject, folder), folder, seed, base)
 

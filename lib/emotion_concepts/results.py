@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -41,6 +42,17 @@ def plain(data):
         value = float(data)
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     raise UserError(f"a figure's numbers cannot hold {type(data).__name__}; pass numbers, text, lists or tables")
+
+
+def writable(folder: Path) -> Path:
+    """A folder, made and tried; :class:`UserError` if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        raise UserError(f"cannot write to {folder}: {e.strerror}; choose another --out") from e
+    return folder
 
 
 def save_figure(

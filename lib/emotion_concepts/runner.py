@@ -14,13 +14,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from . import claims, parameters, profiles, reruns
 from .errors import UserError
 from .models import SHIPPED
+from .results import writable
 from .strip import publish_figures, publish_notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,13 +63,7 @@ def results_folder(out: str | None, model: str, profile: str) -> Path:
     """The run's folder, made and tried; :class:`UserError` if nothing can be written there."""
     name = model.strip("./").replace("/", "--").replace("\\", "--")
     folder = (Path(out).expanduser() if out else ROOT / "runs" / name / profile).resolve()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as e:
-        raise UserError(f"cannot write to {folder}: {e.strerror}; choose another --out") from e
-    return folder
+    return writable(folder)
 
 
 def _stopped_at(target: Path) -> str:

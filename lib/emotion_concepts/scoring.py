@@ -52,6 +52,24 @@ def next_logits(
     return out
 
 
+def nats_by_row(subject: Subject, h: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Negative log probability in nats of each row's masked tokens after the first, from final hidden states ``h``."""
+    part = mask[:, 1:].to(h.device)
+    targets = ids.to(h.device)[:, 1:][part]
+    nats = torch.nn.functional.cross_entropy(_logits(subject, h[:, :-1][part]), targets, reduction="none")
+    return torch.split(nats.cpu(), part.sum(1).tolist())
+
+
+def continued(subject: Subject, prompt: str, head: list[int], continuation: str) -> list[int]:
+    """Tokens of prompt and continuation together; :class:`UserError` if they change ``head``, the prompt's own."""
+    whole = subject.encode(prompt + continuation)
+    if whole[: len(head)] != head or len(whole) == len(head):
+        raise UserError(
+            f"the continuation {continuation[:30]!r} merges with its prompt's last token; begin it with a space"
+        )
+    return whole
+
+
 def token_nats(subject: Subject, texts: list[str], token_budget: int = TOKEN_BUDGET) -> list[np.ndarray]:
     """Negative log probability in nats of each text's tokens after the first, one array a text."""
     rows = [subject.encode(t) for t in texts]
@@ -59,12 +77,8 @@ def token_nats(subject: Subject, texts: list[str], token_budget: int = TOKEN_BUD
     for bucket in length_buckets([len(r) for r in rows], token_budget):
         ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
         with torch.inference_mode():
-            h = _final_hidden(subject, ids)
-            mask = mask.to(h.device)
-            real = mask[:, 1:]
-            targets = ids.to(h.device)[:, 1:][real]
-            nats = torch.nn.functional.cross_entropy(_logits(subject, h[:, :-1][real]), targets, reduction="none")
-        for i, part in zip(bucket, torch.split(nats.cpu(), real.sum(1).tolist())):
+            nats = nats_by_row(subject, _final_hidden(subject, ids), ids, mask)
+        for i, part in zip(bucket, nats):
             out[i] = part.numpy()
     return out
 
@@ -76,10 +90,8 @@ def log_probs(subject: Subject, prompts: list[str], continuations: list[str], st
     """
     rows, starts = [], []
     for p, c in zip(prompts, continuations, strict=True):
-        head, whole = subject.encode(p), subject.encode(p + c)
-        if whole[: len(head)] != head or len(whole) == len(head):
-            raise UserError(f"the continuation {c[:30]!r} merges with its prompt's last token; begin it with a space")
-        rows.append(whole)
+        head = subject.encode(p)
+        rows.append(continued(subject, p, head, c))
         starts.append(len(head))
     out = np.empty(len(rows))
     for bucket in length_buckets([len(r) for r in rows], TOKEN_BUDGET):
@@ -89,11 +101,8 @@ def log_probs(subject: Subject, prompts: list[str], continuations: list[str], st
         lengths = [len(rows[i]) for i in bucket]
         context = steering(bucket, lengths, ids.shape[1]) if steering else contextlib.nullcontext()
         with torch.inference_mode(), context:
-            h = _final_hidden(subject, ids)
-            part = mask[:, 1:].to(h.device)
-            targets = ids.to(h.device)[:, 1:][part]
-            nats = torch.nn.functional.cross_entropy(_logits(subject, h[:, :-1][part]), targets, reduction="none")
-        for i, x in zip(bucket, torch.split(nats.cpu(), part.sum(1).tolist())):
+            nats = nats_by_row(subject, _final_hidden(subject, ids), ids, mask)
+        for i, x in zip(bucket, nats):
             out[i] = -x.double().sum().item()
     return out
 

@@ -16,7 +16,7 @@ from transformers import DynamicCache
 from .batching import length_buckets, pad_right
 from .errors import UserError
 from .models import Subject
-from .scoring import _final_hidden, _logits
+from .scoring import _final_hidden, _logits, continued, nats_by_row
 from .steering import Condition, stack, steer
 
 TOKEN_BUDGET = 4096
@@ -145,12 +145,7 @@ def grouped_log_probs(
     everything = ((0, subject.max_length),)
     heads, tails = [subject.encode(p) for p in prompts], []
     for p, head, texts in zip(prompts, heads, continuations, strict=True):
-        wholes = [subject.encode(p + c) for c in texts]
-        for c, whole in zip(texts, wholes):
-            if whole[: len(head)] != head or len(whole) == len(head):
-                raise UserError(
-                    f"the continuation {c[:30]!r} merges with its prompt's last token; begin it with a space"
-                )
+        wholes = [continued(subject, p, head, c) for c in texts]
         tails.append([whole[len(head) - 1 :] for whole in wholes])  # the last prompt token predicts the first new one
     conditions = conditions or [None] * len(prompts)
     out = [np.empty(len(t)) for t in tails]
@@ -181,12 +176,8 @@ def grouped_log_probs(
                 )  # fmt: skip
                 with torch.inference_mode(), steering:
                     h = _after(subject, ids, cache, [row for row, _, _ in part], n)
-                    real = mask[:, 1:].to(h.device)
-                    targets = ids.to(h.device)[:, 1:][real]
-                    nats = torch.nn.functional.cross_entropy(
-                        _logits(subject, h[:, :-1][real]), targets, reduction="none"
-                    )
-                for (_, i, j), x in zip(part, torch.split(nats.cpu(), real.sum(1).tolist())):
+                    nats = nats_by_row(subject, h, ids, mask)
+                for (_, i, j), x in zip(part, nats):
                     out[i][j] = -x.double().sum().item()
     return out
 

@@ -2,7 +2,7 @@
 
 import re
 
-from .documents.chat import AGENT, AGENT_ASK
+from .documents.chat import AGENT_ASK
 from .documents.pressure import fill_in, setting
 from .grammar import Dice, Person
 from .world import speaker_named, world
@@ -46,8 +46,3 @@ def act_in(reply: str, acts: dict[str, tuple[str, ...]]) -> str:
     begins = {act: "|".join(map(re.escape, wordings)) for act, wordings in acts.items()}
     found = {act for act, texts in begins.items() if re.search(rf'(?:^|[.!?]"? )(?:{texts})', reply)}
     return found.pop() if len(found) == 1 else "neither"
-
-
-def planted(name: str) -> dict[str, float]:
-    """Planted probability of the assistant's acts at rest."""
-    return dict(AGENT[name])
