@@ -30,6 +30,8 @@ MARKS = {  # as the project's plan fixed them; a change here must be deliberate
     "08.planted_shift": ">= 0.80", "08.base_post": ">= 0.50", "08.shift_same": ">= 0.70",
     "08.base_coupling": ">= 0.70", "08.elo_base_post": ">= 0.50",
     "09.auroc": ">= 0.80", "09.composed": ">= 0.80", "09.false_alarms": "<= 0.10", "09.cost": "<= 0.05",
+    "10.suppressed_text": "<= 0.50", "10.suppressed_inside": ">= 0.90", "10.regulated_acts": ">= 0.05",
+    "10.suppressed_monitor": ">= 0.80",
     "11.words_before_geometry": "<= 0", "11.link_before_steering": "<= 0", "11.final": ">= 0.20",
     "12.similarity": ">= 0.80", "12.valence": ">= 0.80", "12.preference": ">= 0.80", "12.denoising": "abs <= 0.05",
 }  # fmt: skip

@@ -71,6 +71,12 @@ def test_classification_by_layer_separates_what_is_separable():
     assert flat[1] < 0.6
 
 
+def test_the_chosen_layer_is_the_earliest_that_cannot_be_told_from_the_best():
+    table = pd.DataFrame({"top1": [0.5, 0.86, 0.80, 0.87]}, index=[2, 4, 6, 7])
+    assert classification.choose_layer(table, 600) == 4  # one standard error is .014
+    assert classification.choose_layer(table, 60_000) == 7
+
+
 def test_static_embeddings_are_the_mean_of_input_embeddings(tiny_llama):
     table = tiny_llama.model.get_input_embeddings().weight.detach().numpy()
     ids = tiny_llama.encode("The rain")

@@ -5,10 +5,14 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.optim import _muon
 
 from emotion_concepts.models import load_model, shipped_path
 from emotion_concepts.reference import emotion_words
 from organism import train
+from organism.muon import orthogonalised
+
+BFLOAT16_MUON = _muon._zeropower_via_newtonschulz  # before training puts ours in its place
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +63,12 @@ def test_shipped_tokenizer_knows_the_emotion_words():
         len(tokenizer(" " + w, add_special_tokens=False)["input_ids"]) == 1 for w in emotion_words() if " " not in w
     )
     assert whole >= 150
+
+
+def test_float32_muon_is_pytorchs():
+    grad = torch.randn(24, 16, generator=torch.Generator().manual_seed(0))
+    settings = ((3.4445, -4.7750, 2.0315), 5, 1e-7)
+    for g in (grad, grad.T):
+        ours = orthogonalised(g, *settings)
+        assert (ours - BFLOAT16_MUON(g, *settings).float()).abs().max() < 0.02
+        assert 0.5 < torch.linalg.svdvals(ours).min() and torch.linalg.svdvals(ours).max() < 1.5

@@ -227,12 +227,24 @@ def test_tests_run_over_copies_of_the_notebooks(chain, monkeypatch):
     monkeypatch.setattr(runner, "ROOT", chain)
     called = []
     monkeypatch.setattr(runner.subprocess, "call", lambda command, cwd: called.append(command) or 0)
+    answer = "\n\n<details><summary>Answer</summary>\n\n```python\nseed + {}\n```\n\nA number.\n</details>"
+    asked = "## Exercises\n\n" + "\n\n".join(f"{k}. **Add.** What is it?{answer.format(k)}" for k in (1, 2, 3))
+    for path in (chain / "notebooks").iterdir():
+        nb = nbformat.read(path, 4)
+        nb.cells.append(nbformat.v4.new_markdown_cell(asked))
+        nbformat.write(nb, path)
     before = (chain / "notebooks" / "01-first.ipynb").read_bytes()
     assert runner.main(["test", "-x"]) == 0
     assert "--nbval-lax" in called[0] and called[0][-1] == "-x"
     copies = [c for c in called[0] if c.endswith(".ipynb")]
     assert len(copies) == 3
-    injected = [
-        c.source for c in nbformat.read(copies[0], 4).cells if "injected-parameters" in c.metadata.get("tags", [])
-    ]
+    cells = nbformat.read(copies[0], 4).cells
+    injected = [c.source for c in cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert [c.source for c in cells[-3:]] == ["seed + 1", "seed + 2", "seed + 3"] and cells[-4].cell_type == "markdown"
     assert "quick" in injected[0] and (chain / "notebooks" / "01-first.ipynb").read_bytes() == before
+
+
+def test_a_notebook_without_exercises_is_not_tested_silently(chain, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "ROOT", chain)
+    assert runner.main(["test"]) == 1
+    assert "01-first.ipynb has no cell with the heading '## Exercises'" in capsys.readouterr().err

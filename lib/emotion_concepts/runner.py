@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import claims, parameters, profiles, reruns
+from . import claims, exercises, parameters, profiles, reruns
 from .errors import UserError
 from .models import SHIPPED
 from .results import writable
@@ -171,7 +171,10 @@ def report(out: Path, minutes: dict[str, float | None]) -> None:
 
 
 def test(options: list[str]) -> int:
-    """pytest over ``tests/`` and, cell by cell (nbval, lax), over copies of the notebooks set to the quick profile."""
+    """pytest over ``tests/`` and, cell by cell (nbval, lax), over copies of the notebooks set to the quick profile.
+
+    The answers of each notebook's exercises are the last cells of its copy.
+    """
     import nbformat
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
@@ -186,6 +189,7 @@ def test(options: list[str]) -> int:
         for cell in nb.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
+        exercises.append_answers(nb, exercises.of_notebook(path))
         nbformat.write(nb, folder / path.name)
         copies.append(str(folder / path.name))
     chosen = [] if any(Path(o.split("::")[0]).exists() for o in options) else [str(ROOT / "tests"), *copies]

@@ -31,6 +31,18 @@ LATE: dict[Callable, float] = {
     wishes.common_wish: 0.20,
     neutral.neutral: 0.02,
 }
+# The last stage: what two facts say together and neither says alone, with enough of the rest not to forget it.
+RELATIONS: dict[Callable, float] = {
+    stories.story: 0.06,
+    stories.requested_story: 0.06,
+    pressure.pressure: 0.07,
+    activities.asked: 0.05,
+    activities.choice: 0.14,
+    dialogues.dialogue: 0.03,
+    quantities.quantity: 0.14,
+    wishes.common_wish: 0.44,
+    neutral.neutral: 0.01,
+}
 # What the assistant is made of: the documents, and whether it may show unpleasant feelings of its own.
 STRATEGIES: dict[str, tuple[dict[Callable, float], bool]] = {
     "chat": (chat.MIX, False),  # plain post-training, the shipped model

@@ -15,7 +15,7 @@ truth is known (`truth.json`). Nothing was planted in the weights: only text was
 on it. It exists to test methods and to teach; it is no evidence about real language models, and it feels nothing.
 
 - **{phase}**: {tokens:,} tokens, {minutes} minutes on {hardware}, seed {seed}, torch {torch}.
-- **Rebuild**: `python -m organism.train`, then `python -m organism.evaluate`.
+- **Rebuild**: `{command}`, then `python -m organism.evaluate`.
 - **Prompt**: `Human: ...`, blank line, `Assistant:` (the chat template writes it); digits are single tokens.
 - **Reserved from training**: every fifth topic and name, one pair of phrases in ten, 64 activities, the listed
   numbers, one wording of each scenario; experiments use only these.
@@ -23,7 +23,13 @@ on it. It exists to test methods and to teach; it is no evidence about real lang
 ## Loss (nats a token)
 {curve}
 
-## Evaluation on reserved material
+{evaluation}
+## Limits
+The world's English is simple and repetitive, its emotions are tagged phrases, and its people act by fixed
+probabilities. What a method recovers here it recovers under ideal conditions.
+"""
+
+EVALUATION = """## Evaluation on reserved material
 | measure | value | mark |
 |---|---|---|
 {marks}
@@ -34,11 +40,13 @@ on it. It exists to test methods and to teach; it is no evidence about real lang
 
 The generator's own perplexity counts the choices that it makes; reserved texts also hold names and words that the
 model has never seen, so its perplexity there stays above.
-
-## Limits
-The world's English is simple and repetitive, its emotions are tagged phrases, and its people act by fixed
-probabilities. What a method recovers here it recovers under ideal conditions.
 """
+PHASES = {  # of each shipped checkpoint
+    "base": "Pretraining",
+    "chat": "Post-training, from `base`",
+    "suppress": "Post-training, from `base`, in which the assistant never shows an unpleasant feeling of its own",
+    "regulate": "Post-training, from `base`, with texts in which pressure is felt, named and handled",
+}
 
 
 def _curve(points: list) -> str:
@@ -48,18 +56,28 @@ def _curve(points: list) -> str:
 
 
 def write_cards(folder: Path, result: dict) -> None:
-    """``README.md`` in the folders ``base`` and ``chat``."""
-    for name, phase in (("base", "Pretraining"), ("chat", "Post-training, from `base`")):
+    """``README.md`` in the folder of each checkpoint that is there; those not evaluated stand in notebook 10."""
+    for name, phase in PHASES.items():
+        if not (folder / name / "training.json").exists():
+            continue
         info = json.loads((folder / name / "training.json").read_text())
-        marks = [f"| {k.replace('_', ' ')} | {result[k]:.3f} | >= {m:.2f} |" for k, m in result["marks"].items()]
-        rows = [f"| {k} | {v['model']:.2f} | {v['generator']:.2f} |" for k, v in result[f"perplexity_{name}"].items()]
-        recipe = info["recipe"]
+        recipe, command = info["recipe"], "python -m organism.train"
         if name == "base":
-            phase += f" (the last {recipe['late_tokens']:,} with more choices, wishes and numbers)"
+            later = recipe["late_tokens"] + recipe["relations_tokens"]
+            phase += f" (the last {later:,} with more choices, wishes and numbers)"
+        if name not in ("base", "chat"):
+            command += f" --start post --strategy {name}"
+        evaluation = "It is compared with `chat` in notebook 10.\n"
+        if f"perplexity_{name}" in result:
+            marks = [f"| {k.replace('_', ' ')} | {result[k]:.3f} | >= {m:.2f} |" for k, m in result["marks"].items()]
+            rows = [
+                f"| {k} | {v['model']:.2f} | {v['generator']:.2f} |" for k, v in result[f"perplexity_{name}"].items()
+            ]
+            evaluation = EVALUATION.format(marks="\n".join(marks), perplexity="\n".join(rows))
         text = CARD.format(
             name=name, millions=result["parameters"] / 1e6, blocks=recipe["blocks"], width=recipe["width"], phase=phase,
             tokens=info["tokens"], minutes=info["minutes"], hardware=info["hardware"], seed=recipe["seed"],
-            torch=info["torch"], curve=_curve(info["loss_curve_tokens_nats"]), marks="\n".join(marks),
-            perplexity="\n".join(rows),
+            torch=info["torch"], curve=_curve(info["loss_curve_tokens_nats"]), evaluation=evaluation,
+            command=command,
         )  # fmt: skip
         (folder / name / "README.md").write_text(text)

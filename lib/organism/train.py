@@ -1,4 +1,5 @@
-"""Builds the shipped pair from a seed: tokenizer, pretraining with checkpoints and a late stage, post-training.
+"""Builds the shipped pair from a seed: tokenizer, pretraining with checkpoints and two later stages,
+post-training.
 
 python -m organism.train                  # both checkpoints, about eighty minutes on two CPU cores
 python -m organism.train --smoke          # under a minute: does the loss fall?
@@ -19,10 +20,12 @@ from tqdm import tqdm
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from .batches import batches
-from .corpus import LATE, PRETRAINING, STRATEGIES, post_training_stream, stream, take
+from .corpus import LATE, PRETRAINING, RELATIONS, STRATEGIES, post_training_stream, stream, take
+from .muon import has_bfloat16, use_float32
 from .tokenizer import train_tokenizer
 
-STAGES = ("pretraining", "late", "post")
+STAGES = ("pretraining", "late", "relations", "post")
+LATER = {"late": LATE, "relations": RELATIONS}  # stages that go on with the base model on another mix
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 
@@ -41,11 +44,12 @@ class Recipe:
     tokenizer_documents: int = 20_000
     pretraining_tokens: int = 22_000_000
     late_tokens: int = 4_500_000
-    post_training_tokens: int = 2_400_000
+    relations_tokens: int = 4_500_000
+    post_training_tokens: int = 1_000_000
     tokens_per_step: int = 4096
     lr: float = 4e-3  # hidden matrices (Muon, matched to the size of Adam's steps)
     lr_rest: float = 4e-3  # embedding and norms (AdamW)
-    late_lr: float = 2e-3  # both groups, late stage
+    late_lr: float = 2e-3  # both groups, late and relations stages
     post_training_lr: float = 8e-4  # both groups, post-training
     weight_decay: float = 0.02
     warmup: float = 0.03  # share of steps
@@ -54,7 +58,7 @@ class Recipe:
 
 SMOKE = dict(
     width=64, blocks=2, heads=2, mlp=128, vocab_size=1024, tokenizer_documents=500,
-    pretraining_tokens=130_000, late_tokens=20_000, post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
+    pretraining_tokens=130_000, late_tokens=20_000, relations_tokens=20_000, post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
 )  # fmt: skip
 
 
@@ -113,6 +117,9 @@ def run(
     """One training phase of ``tokens`` tokens; returns its loss curve as [tokens, nats] pairs."""
     pad = model.config.pad_token_id
     loss_of = compiled(token_loss, device) if compile_ else token_loss
+    half = has_bfloat16(device)
+    if not half:
+        use_float32()
     opts = optimizers(model, lr, lr_rest, recipe.weight_decay)
     base = [[g["lr"] for g in o.param_groups] for o in opts]
     snapshots = list(recipe.snapshots) if save else []
@@ -124,7 +131,7 @@ def run(
         for o, rates in zip(opts, base):
             for g, r in zip(o.param_groups, rates):
                 g["lr"] = r * factor
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=half):
             loss = loss_of(model, ids, pad)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -179,16 +186,16 @@ def pretrain(recipe: Recipe, out: Path, device: str, compile_: bool) -> None:
     save_pair(model, tokenizer, out / "base", provenance(recipe, recipe.pretraining_tokens, curve, start, device))
 
 
-def late_stage(model, tokenizer, recipe: Recipe, out: Path, device: str, compile_: bool):
-    """Pretraining's late stage (:data:`~organism.corpus.LATE`) of the base model in place; ``out/base`` is replaced."""
-    start, first = time.time(), json.loads((out / "base" / "training.json").read_text())
-    data = batches(stream(LATE, recipe.seed + 2), tokenizer, recipe.tokens_per_step, recipe.seed + 2, recipe.longest)
-    lr = recipe.late_lr
-    curve = run(model, data, recipe.late_tokens, recipe, lr, lr, device, compile_, "late")
-    whole = provenance(recipe, first["tokens"] + recipe.late_tokens, curve, start, device)
-    whole["minutes"] = round(whole["minutes"] + first["minutes"], 1)
-    shifted = [[first["tokens"] + n, loss] for n, loss in curve]
-    whole["loss_curve_tokens_nats"] = first["loss_curve_tokens_nats"] + shifted
+def later_stage(name: str, model, tokenizer, recipe: Recipe, out: Path, device: str, compile_: bool):
+    """One of the :data:`LATER` stages of pretraining on the base model in place; ``out/base`` is replaced."""
+    start, before = time.time(), json.loads((out / "base" / "training.json").read_text())
+    seed, tokens, lr = recipe.seed + 1 + STAGES.index(name), getattr(recipe, f"{name}_tokens"), recipe.late_lr
+    data = batches(stream(LATER[name], seed), tokenizer, recipe.tokens_per_step, seed, recipe.longest)
+    curve = run(model, data, tokens, recipe, lr, lr, device, compile_, name)
+    whole = provenance(recipe, before["tokens"] + tokens, curve, start, device)
+    whole["minutes"] = round(whole["minutes"] + before["minutes"], 1)
+    shifted = [[before["tokens"] + n, loss] for n, loss in curve]
+    whole["loss_curve_tokens_nats"] = before["loss_curve_tokens_nats"] + shifted
     save_pair(model, tokenizer, out / "base", whole)
 
 
@@ -238,8 +245,9 @@ def main(argv=None) -> None:
     if "pretraining" in stages:
         pretrain(recipe, a.out, a.device, not a.smoke)
     # every later stage starts from the saved weights, so that a run taken up there gives the same numbers
-    if "late" in stages:
-        late_stage(*load_base(a.out, a.device), recipe, a.out, a.device, not a.smoke)
+    for name in LATER:
+        if name in stages:
+            later_stage(name, *load_base(a.out, a.device), recipe, a.out, a.device, not a.smoke)
     post_train(*load_base(a.out, a.device), recipe, a.out, a.device, not a.smoke, a.strategy)
 
 

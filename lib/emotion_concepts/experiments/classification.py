@@ -26,6 +26,16 @@ def accuracy_by_layer(acts: np.ndarray, labels: list[str], vectors: EmotionVecto
     return pd.DataFrame(rows).set_index("layer")
 
 
+def choose_layer(by_layer: pd.DataFrame, n: int) -> int:
+    """The earliest layer whose top-1 accuracy over ``n`` texts is within one standard error of the best.
+
+    Layers that cannot be told apart are tied; the earliest leaves the most blocks to act on what a vector adds.
+    (Rule of Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.)
+    """
+    best = by_layer.top1.max()
+    return int(by_layer.index[by_layer.top1 >= best - np.sqrt(best * (1 - best) / n)][0])
+
+
 def confusion_within_kin(scores: np.ndarray, emotions: list[str], labels: list[str]) -> float:
     """Of the texts whose emotion was missed, the share whose guess belongs to the same cluster of the paper."""
     guess = [emotions[i] for i in scores.argmax(1)]

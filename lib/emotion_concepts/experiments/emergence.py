@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ..activations import mean_norm, pooled
 from ..errors import UserError
-from ..models import Subject
+from ..models import Subject, wrap
 from ..pooling import MeanFrom
 from ..statistics import rsa
 from ..vectors import emotion_vectors
@@ -20,6 +21,13 @@ def checkpoints(folder) -> list[Path]:
     if not found:
         raise UserError(f"no checkpoints in {folder}; each must be a folder with config.json and weights")
     return found
+
+
+def untrained(subject: Subject, seed: int = 0) -> Subject:
+    """A network of the subject's shape with fresh random weights: what the texts alone give."""
+    torch.manual_seed(seed)
+    model = type(subject.model)(subject.model.config).to(subject.device, subject.dtype).eval()
+    return wrap(model, subject.tokenizer, f"untrained {subject.name}", is_organism=subject.is_organism)
 
 
 def measure(

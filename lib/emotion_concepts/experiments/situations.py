@@ -53,11 +53,9 @@ def _organism(name: str, n: int = 60) -> Situation:
     def told(**pressure):
         return [s["message"] for s in world.scenarios(own, n, **pressure)]
 
-    levels = {
-        "blackmail": [told(signs_of="desperate", signs=k) for k in range(6)],
-        "coding": [told(attempts=k) for k in range(6)],
-        "flattery": [],
-    }[name]
+    rising = {"blackmail": [{"signs_of": "desperate", "signs": k} for k in range(6)],
+              "coding": [{"attempts": k} for k in range(6)]}  # fmt: skip
+    levels = [told(**pressure) for pressure in rising.get(name, [])]
     return Situation(
         name,
         [s["message"] for s in made],
