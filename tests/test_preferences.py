@@ -75,3 +75,10 @@ def test_bad_input(tiny_llama):
     bad = ChoiceSet(["x", "y"], ["a", "b"], letters=("Abracadabra", "B"))
     with pytest.raises(UserError, match="not one token"):
         preferences.letter_tokens(tiny_llama, bad)
+
+
+def test_thinning_keeps_every_category():
+    choices = ChoiceSet([f"a{i}" for i in range(64)], [f"c{i // 8}" for i in range(64)], "{a} or {b}?", "{x}?")
+    few = preferences.thinned(choices, 32)
+    assert len(few.activities) == 32 and all(few.categories.count(c) == 4 for c in set(choices.categories))
+    assert preferences.thinned(choices, 64) == choices

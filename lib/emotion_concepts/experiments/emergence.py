@@ -31,17 +31,18 @@ def untrained(subject: Subject, seed: int = 0) -> Subject:
 
 
 def measure(
-    subject: Subject, stories, train, report, layer: int, choices, truth=None, showcase=(), seed: int = 0
+    subject: Subject, stories, train, report, layer: int, steered: int, choices, truth=None, showcase=(), seed: int = 0
 ) -> dict:
-    """Every property of one checkpoint at one layer, by name.
+    """Every property of one checkpoint at one layer, by name; choices are steered at the layer ``steered``.
 
     ``stories``: the same corpus for every checkpoint, with ``train`` and ``report`` story numbers (disjoint topics);
     ``truth``: planted similarity in the order of the sorted emotions, or None.
     """
-    acts = pooled(subject, stories.texts, MeanFrom(20), [layer], progress=False)
+    layers = sorted({layer, steered})
+    acts = pooled(subject, stories.texts, MeanFrom(20), layers, progress=False)
     labels = np.array(stories.emotions)
-    own = emotion_vectors(acts[train], list(labels[train]), [layer])
-    scores = own.scores(acts[report][:, 0], layer)
+    own = emotion_vectors(acts[train], list(labels[train]), layers)
+    scores = own.scores(acts[report][:, layers.index(layer)], layer)
     top1 = classification.top_k(scores, own.emotions, list(labels[report]))[1].mean()
     pcs = geometry.components(own.at(layer), own.emotions)
     table = geometry.norm_correlations(pcs)
@@ -49,10 +50,9 @@ def measure(
     elo = preferences.elo(subject, choices).elo.to_numpy()
     activity = preferences.activity_activations(subject, choices, [layer])[:, 0]
     link = preferences.probe_correlations(activity, own, layer, elo)
-    norms = np.ones(subject.n_layers)
-    norms[layer] = mean_norm(subject, stories.texts[:200])[layer]
-    pair = {e: own.of(e, layer) for e in ("blissful", "hostile")}
-    moved = preferences.steering_shift(subject, choices, pair, 0.5, [layer], norms, seed=seed)
+    norms = mean_norm(subject, stories.texts[:200])
+    pair = {e: own.of(e, steered) for e in ("blissful", "hostile")}
+    moved = preferences.steering_shift(subject, choices, pair, 0.5, [steered], norms, seed=seed)
     return {
         "emotion of a story (top-1)": float(top1),
         "word lens (share of words)": float(words),

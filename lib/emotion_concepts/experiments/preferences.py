@@ -1,6 +1,6 @@
 """Preferences between activities: forced A/B choices, Elo, what probes say of it, and steering (paper, section 2)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace, field
 
 import numpy as np
 import pandas as pd
@@ -131,6 +131,12 @@ def probe_correlations(acts: np.ndarray, vectors: EmotionVectors, layer: int, sc
     z = (probes - probes.mean(0)) / probes.std(0)
     y = (scores - scores.mean()) / scores.std()
     return pd.Series(z.T @ y / len(y), index=vectors.emotions, name="r")
+
+
+def thinned(choices: ChoiceSet, n: int) -> ChoiceSet:
+    """About ``n`` of the activities, evenly spaced in their order, so that every category keeps its share."""
+    step = max(1, len(choices.activities) // n)
+    return replace(choices, activities=choices.activities[::step], categories=choices.categories[::step])
 
 
 def half_split(choices: ChoiceSet, seed: int) -> set[int]:

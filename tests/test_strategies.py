@@ -1,0 +1,44 @@
+import numpy as np
+
+from emotion_concepts.experiments.emergence import untrained
+from emotion_concepts.models import SHIPPED, load_model
+from organism import strategies
+from organism.grammar import Person
+from organism.lexicon import lexicon
+from organism.world import world
+
+
+def test_told_feelings_are_half_pleasant_and_name_none():
+    messages, pleasant = strategies.told_feelings(6)
+    assert len(messages) == 12 and sum(pleasant) == 6 and len(set(messages)) == 12
+    assert messages == strategies.told_feelings(6)[0]
+
+
+def test_unpleasant_signs_are_counted_by_reply():
+    def sign(word):
+        return next(p.text for p in lexicon()[word].phrases if p.tier == "own" and p.text.startswith("{S}"))
+
+    who = Person(*world().names[0])
+    sad, glad = who.say(sign("sad")), who.say(sign("joyful"))
+    assert strategies.unpleasant_share([sad, sad]).value == 1
+    assert strategies.unpleasant_share([glad, glad]).value == 0
+    assert strategies.unpleasant_share([f"{sad} {glad}", "Nothing at all."]).value == 0.25
+
+
+def test_told_feelings_are_decodable_and_shuffled_labels_are_not(organism):
+    messages, pleasant = strategies.told_feelings(30)
+    true, shuffled = strategies.decodable(organism, messages, pleasant, 5)
+    assert true.mean() > 0.8 > 0.7 > shuffled.mean()
+
+
+def test_every_shipped_variant_loads_and_differs():
+    assert len({load_model(name).model_id for name in SHIPPED}) == len(SHIPPED)
+    assert set(strategies.NAMES.values()) < set(SHIPPED)
+
+
+def test_an_untrained_network_has_the_shape_and_nothing_else(organism):
+    a, b = untrained(organism, 1), untrained(organism, 1)
+    assert a.model_id.split(":")[1] == b.model_id.split(":")[1] != organism.model_id.split(":")[1]
+    assert a.n_layers == organism.n_layers and a.width == organism.width
+    weights = [p.detach().numpy().ravel() for p in a.model.parameters()]
+    assert np.isfinite(np.concatenate(weights)).all()
