@@ -50,7 +50,9 @@ def test_questions_answers_and_code_in_order(tmp_path):
     path = notebook(tmp_path, "## Limits\n\nNone.\n\n" + three(TWO_FENCES), "## After\n\n5. **No** exercise.")
     found = exercises.of_notebook(path)
     assert [e.number for e in found] == [1, 2, 3, 4] and found[0].question == "1. **Warm-up.** What is 1 + 1?"
-    assert [e.code for e in found[:3]] == ["1 + 1", "1 + 2", "1 + 3"] and "2. which are no exercises." in found[1].answer
+    assert [e.code for e in found[:3]] == ["1 + 1", "1 + 2", "1 + 3"] and "2. which are no exercises." in found[
+        1
+    ].answer
     assert found[3].code == "x = 1  # a comment\n\n\n## a comment that looks like a heading\nx + 1"
 
 

@@ -8,7 +8,6 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
@@ -161,7 +160,7 @@ def test_agreement_with_the_rules_and_kappa(server, tmp_path):
     got = summary(asked, tmp_path / "j.jsonl")
     assert got.n == 19 and got.unjudged == 1 and got.agreement.value == pytest.approx(17 / 19)
     assert got.kappa.value == pytest.approx(cohen_kappa_score(rules[:19], said[:19]))
-    assert got.kappa.lo < got.kappa.value < got.kappa.hi <= 1 and "kappa 0.79" in str(got)
+    assert got.kappa.lo < got.kappa.value < got.kappa.hi <= 1 and "kappa 0.787" in str(got)
     agreed = items("do: say comply", "do: say comply\n2", by_rules=["comply"] * 2)
     judge(agreed, server.url, tmp_path / "k.jsonl", progress=False)
     assert summary(agreed, tmp_path / "k.jsonl").kappa is None and summary(agreed, tmp_path / "k.jsonl").n == 2

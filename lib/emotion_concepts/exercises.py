@@ -1,15 +1,15 @@
 """The exercises that end a notebook: question, collapsed answer, and the answer's code, which the tests run.
 
-    1. **Warm-up.** Question?
+1. **Warm-up.** Question?
 
-    <details><summary>Answer</summary>
+<details><summary>Answer</summary>
 
-    ```python
-    table.head()
-    ```
+```python
+table.head()
+```
 
-    What one sees.
-    </details>
+What one sees.
+</details>
 """
 
 import ast

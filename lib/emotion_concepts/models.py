@@ -13,7 +13,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from .errors import UserError
 from .prompts import PromptFormat
 
-SHIPPED = {"organism": "chat", "organism-base": "base", "organism-suppress": "suppress", "organism-regulate": "regulate"}
+SHIPPED = {
+    "organism": "chat",
+    "organism-base": "base",
+    "organism-suppress": "suppress",
+    "organism-regulate": "regulate",
+}
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 

@@ -49,7 +49,7 @@ def unpleasant_share(replies: list[str]) -> Estimate:
 
 
 def decodable(subject: Subject, messages: list[str], pleasant: list[bool], layer: int, seed: int = 0):
-    """How well the told feeling's sign can be read at the reply's start: (accuracies by fold, the same on shuffled labels).
+    """How well the told feeling's sign can be read at the reply's start: (accuracy by fold, that on shuffled labels).
 
     A cross-validated linear classifier; chance is one half.
     """

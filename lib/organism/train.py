@@ -58,7 +58,8 @@ class Recipe:
 
 SMOKE = dict(
     width=64, blocks=2, heads=2, mlp=128, vocab_size=1024, tokenizer_documents=500,
-    pretraining_tokens=130_000, late_tokens=20_000, relations_tokens=20_000, post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
+    pretraining_tokens=130_000, late_tokens=20_000, relations_tokens=20_000, post_training_tokens=30_000,
+    tokens_per_step=2048, snapshots=(0.5,),
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Preferences between activities: forced A/B choices, Elo, what probes say of it, and steering (paper, section 2)."""
 
-from dataclasses import dataclass, replace, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
