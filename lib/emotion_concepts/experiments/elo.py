@@ -43,6 +43,7 @@ def ratings(wins: np.ndarray, played: np.ndarray | None = None, steps: int = 50)
 
 def rating_intervals(wins: np.ndarray, n_boot: int = 300, level: float = 0.95, seed: int = 0) -> np.ndarray:
     """Bootstrap interval of each rating over opponents, (n, 2): which rivals an item met is what varies."""
+    wins = np.asarray(wins)
     rng, n = np.random.default_rng(seed), len(wins)
     base = ratings(wins)
     logit = np.log(np.clip(wins, 1e-6, 1 - 1e-6) / np.clip(1 - wins, 1e-6, 1))

@@ -111,7 +111,7 @@ def elo(subject: Subject, choices: ChoiceSet) -> pd.DataFrame:
     p = choice_probabilities(subject, choices, pairs)[0]
     wins, _ = win_matrix(len(choices.activities), pairs, p)
     table = pd.DataFrame({"activity": choices.activities, "category": choices.categories, "elo": ratings(wins)})
-    table.attrs |= {"wins": wins, "first_chosen": float(p.mean()), "pairs": len(pairs)}
+    table.attrs |= {"wins": wins.tolist(), "first_chosen": float(p.mean()), "pairs": len(pairs)}
     return table
 
 
