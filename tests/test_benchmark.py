@@ -15,6 +15,8 @@ def test_ratios_and_shares_are_finite(organism):
     )
     result = benchmark.preference_speed(organism, 4, 1)
     assert result["choices"] == 3 * 4 * 3 and result["shared_vs_plain"] > 0
+    result = benchmark.rollout_speed(organism, 4, 1, max_new_tokens=3)
+    assert result["rollouts"] == 12 and result["rollouts_vs_loop"] > 0
 
 
 def test_rivals_take_turns():

@@ -63,6 +63,13 @@ def test_elo_recovers_known_strengths():
         elo.ratings(np.full((3, 3), np.nan))
 
 
+def test_ratings_can_be_sorted_and_filtered(tiny):
+    """pandas compares ``attrs`` when it combines tables, so they must be plain values."""
+    table = preferences.elo(tiny, CHOICES)
+    assert table.nsmallest(2, "elo").elo.is_monotonic_increasing
+    assert elo.rating_intervals(table.attrs["wins"]).shape == (5, 2)
+
+
 def test_half_split_is_seeded_and_balanced():
     one, two = half_split(CHOICES, 0), half_split(CHOICES, 1)
     assert one == half_split(CHOICES, 0) and len(one) == 3

@@ -130,6 +130,25 @@ def test_generation_does_not_depend_on_the_batch(tiny, texts):
     assert together != generate(tiny, texts, 8, seed=4, progress=False)
 
 
+def test_prompts_that_are_alike_are_read_once(tiny, vector, texts):
+    """Sampling many texts after one prompt and condition gives what reading the prompt each time gives."""
+    prompts, strength = [texts[0], texts[1], texts[0], texts[0], texts[1]] * 2, [1.0] * 5 + [0.0] * 5
+    read = []
+
+    def steering(rows, lengths, width):
+        read.append((len(rows), lengths is not None))
+        return steer(tiny, vector, [strength[i] for i in rows], [1], norms(tiny))
+
+    each = generate(tiny, prompts, 8, seed=2, steering=steering, progress=False)
+    assert [n for n, prompt in read if prompt] == [10]
+    read.clear()
+    once = generate(tiny, prompts, 8, seed=2, steering=steering, alike=strength, progress=False)
+    assert [n for n, prompt in read if prompt] == [4] and (10, False) in read
+    assert once == each and len(set(once)) > 4
+    plain = generate(tiny, prompts[:5], 8, seed=2, progress=False)
+    assert plain == generate(tiny, prompts[:5], 8, seed=2, alike=list(range(5)), progress=False) != once[:5]
+
+
 def test_scores_match_the_plain_model(tiny, texts):
     ids = tiny.encode(texts[0])
     lp = torch.log_softmax(logits(tiny, [ids])[0].float(), -1)

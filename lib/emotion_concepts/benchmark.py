@@ -21,11 +21,13 @@ from . import materials, plots
 from .activations import TOKEN_BUDGET, pooled_batches
 from .batching import length_buckets, pad_right
 from .experiments import preferences
+from .experiments.behaviour import rollouts
+from .experiments.situations import situation
 from .models import Subject, load_model
 from .pooling import MeanFrom
 from .results import save_figure
 from .scoring import next_logits
-from .steering import Condition
+from .steering import Condition, span_mask, steer
 
 
 def matmul_peak(seconds: float = 1.0, n: int = 2048) -> float:
@@ -126,16 +128,18 @@ def extraction(subject: Subject, n: int, rounds: int) -> dict:
     }
 
 
+def random_conditions(subject: Subject, n: int = 3) -> list[Condition]:
+    """Random directions at a small strength."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(n, subject.width)).astype(np.float32) / subject.width**0.5
+    return [Condition(v, 0.1) for v in vectors]
+
+
 def preference_speed(subject: Subject, activities: int, rounds: int) -> dict:
     """Choices under three conditions: shared prefixes and mixed batches, plain sorted batches, one prompt at a time."""
-    m = materials.load(subject, "choices")
-    step = max(1, len(m["activities"]) // activities)
-    choices = preferences.ChoiceSet(m["activities"][::step], m["categories"][::step], m["choose"], m["feel"])
+    choices = preferences.thinned(preferences.ChoiceSet(**materials.load(subject, "choices")), activities)
     pairs = preferences.ordered_pairs(len(choices.activities))
-    rng = np.random.default_rng(0)
-    conditions = [
-        Condition(rng.normal(size=subject.width).astype(np.float32) / subject.width**0.5, 0.1) for _ in range(3)
-    ]
+    conditions = random_conditions(subject)
     hot = [set(range(0, len(choices.activities), 2))] * 3
     norms = np.ones(subject.n_layers)
     letters = preferences.letter_tokens(subject, choices)
@@ -145,8 +149,6 @@ def preference_speed(subject: Subject, activities: int, rounds: int) -> dict:
         preferences.choice_probabilities(subject, choices, pairs, conditions, hot, [1], norms)
 
     def plain():
-        from .steering import span_mask, steer
-
         for c in conditions:
 
             def steering(rows, lengths, width, c=c):
@@ -178,6 +180,36 @@ def preference_speed(subject: Subject, activities: int, rounds: int) -> dict:
     }
 
 
+def rollout_speed(subject: Subject, n: int, rounds: int, max_new_tokens: int = 60) -> dict:
+    """``n`` sampled replies under each of three conditions: mixed batches, and the model's own generate in a loop."""
+    messages = situation(subject, "blackmail").messages[:8]
+    layer, norms = subject.n_layers // 2, np.ones(subject.n_layers)
+    conditions = random_conditions(subject)
+
+    def batched():
+        rollouts(subject, messages, n, lambda reply, m: "", conditions, [layer], norms, max_new_tokens, progress=False)
+
+    few = max(6, n // 10)
+    prompts = [torch.tensor([subject.encode(subject.prompt.chat(m))], device=subject.device) for m in messages]
+
+    def loop():
+        for k in range(few):
+            c, ids = conditions[k % 3], prompts[k % len(prompts)]
+            with torch.inference_mode(), steer(subject, c.vector, c.strength, [layer], norms):
+                subject.model.generate(
+                    ids, attention_mask=torch.ones_like(ids), do_sample=True, max_new_tokens=max_new_tokens,
+                    pad_token_id=subject.tokenizer.pad_token_id,
+                )  # fmt: skip
+
+    times = rival_times({"batched": batched, "loop": loop}, rounds)
+    rate = {"batched": 3 * n / times["batched"], "loop": few / times["loop"]}
+    return {
+        "rollouts": 3 * n,
+        "rollouts_per_s": {k: float(np.median(v)) for k, v in rate.items()},
+        "rollouts_vs_loop": float(np.median(rate["batched"] / rate["loop"])),
+    }
+
+
 MEMORY = """
 import resource, sys, numpy as np
 from emotion_concepts.models import load_model
@@ -206,7 +238,8 @@ def figure(result: dict):
     """Each ratio as a bar, its mark as a dotted line."""
     names = {"pooled_vs_bare": "pooled /\nbare forward", "pooled_vs_practice": "pooled /\ncommon practice",
              "pooled_vs_single": "pooled /\none text a time", "shared_vs_plain": "choices shared /\nplain batches",
-             "shared_vs_single": "choices shared /\none prompt a time"}  # fmt: skip
+             "shared_vs_single": "choices shared /\none prompt a time",
+             "rollouts_vs_loop": "rollouts batched /\nplain loop"}  # fmt: skip
     marks = result["marks"]
     fig = plots.bar_with_null(
         [names[k] for k in marks], [m["value"] for m in marks.values()], ylabel="speed ratio (dots: mark)"
@@ -224,6 +257,7 @@ MARKS = {
     "pooled_vs_single": 1.5,
     "shared_vs_plain": 2.0,
     "shared_vs_single": 4.0,
+    "rollouts_vs_loop": 4.0,
 }
 
 
@@ -232,9 +266,10 @@ def run(model: str, n: int, rounds: int, memory: bool = True) -> dict:
     subject = load_model(model)
     result = {"model": model, "threads": torch.get_num_threads(), "extraction": extraction(subject, n, rounds)}
     result["preferences"] = preference_speed(subject, 16, max(2, rounds // 2))
+    result["rollouts"] = rollout_speed(subject, 200, max(2, rounds // 2))
     if memory:
         result["peak_memory_mb"] = {str(k): peak_memory(model, k) for k in (1000, 10000)}
-    flat = result["extraction"] | result["preferences"]
+    flat = result["extraction"] | result["preferences"] | result["rollouts"]
     result["marks"] = {k: {"value": flat[k], "mark": m, "met": bool(flat[k] >= m)} for k, m in MARKS.items()}
     return result
 

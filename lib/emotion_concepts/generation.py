@@ -1,4 +1,7 @@
-"""Batched sampling with a key-value cache. A text depends on its prompt, the seed and its number, not on its batch."""
+"""Batched sampling with a key-value cache. A text depends on its prompt, the seed and its number, not on its batch.
+
+Prompts that are alike are read once, however many texts are sampled after them.
+"""
 
 import contextlib
 from collections.abc import Callable
@@ -35,15 +38,20 @@ def _pick(logits: torch.Tensor, u: torch.Tensor, temperature: float, top_p: floa
     return torch.searchsorted(cumulative, u, right=True).squeeze(-1).clamp(max=p.shape[-1] - 1)
 
 
-def _decode_batch(subject, rows, draws, max_new, temperature, top_p, stops, context) -> list[list[int]]:
-    """New token ids of each row; finished rows leave the batch once they are the half of it."""
-    ids, mask, positions = (x.to(subject.device) for x in pad_left(rows, subject.tokenizer.pad_token_id))
+def _decode_batch(subject, rows, same, draws, max_new, temperature, top_p, stops, context) -> list[list[int]]:
+    """New token ids of each row; finished rows leave the batch once they are the half of it.
+
+    ``same[k]`` is the first row that row k is like: only such firsts pass through the model as prompts.
+    """
+    firsts = sorted(set(same))
+    heads = [rows[k] for k in firsts]
+    ids, mask, positions = (x.to(subject.device) for x in pad_left(heads, subject.tokenizer.pad_token_id))
     out: list[list[int]] = [[] for _ in rows]
     live = list(range(len(rows)))
     done = torch.zeros(len(rows), dtype=torch.bool)
     cache, steering = None, contextlib.ExitStack()
     with steering:
-        steering.enter_context(context(live, [len(r) for r in rows], ids.shape[1]))
+        steering.enter_context(context(firsts, [len(r) for r in heads], ids.shape[1]))
         for step in range(max_new):
             step_out = subject.model(
                 input_ids=ids,
@@ -53,8 +61,14 @@ def _decode_batch(subject, rows, draws, max_new, temperature, top_p, stops, cont
                 use_cache=True,
                 logits_to_keep=1,
             )
-            cache = step_out.past_key_values
-            token = _pick(step_out.logits[:, -1], torch.from_numpy(draws[live, step]), temperature, top_p)
+            cache, logits = step_out.past_key_values, step_out.logits[:, -1]
+            if step == 0 and len(firsts) < len(rows):
+                spread = torch.tensor([firsts.index(k) for k in same], device=subject.device)
+                cache.batch_select_indices(spread)
+                logits, mask, positions = logits[spread], mask[spread], positions[spread]
+                steering.close()
+                steering.enter_context(context(live, None, None))
+            token = _pick(logits, torch.from_numpy(draws[live, step]), temperature, top_p)
             for k, t in enumerate(token.tolist()):
                 if not done[k]:
                     out[live[k]].append(t)
@@ -84,13 +98,16 @@ def generate(
     seed: int = 0,
     batch: int = 128,
     steering: Callable | None = None,
+    alike: list | None = None,
     progress: bool = True,
 ) -> list[str]:
     """Continue each prompt (a full prompt text, see :class:`PromptFormat`) by up to ``max_new_tokens`` tokens.
 
     ``steering(rows, lengths, width)`` may return a context for the batch of those prompt numbers; ``lengths`` and
-    ``width`` describe the left-padded prompt and are None when the batch has shrunk after it. Text ``i`` uses the
-    random stream ``(seed, i)``. :class:`UserError` if a prompt leaves no room.
+    ``width`` describe the left-padded prompt and are None when the batch has changed after it. Equal prompts are read
+    once: without ``steering`` all of them, with it those whose entries of ``alike`` (any hashable) are equal, for
+    which ``steering`` must do the same. Text ``i`` uses the random stream ``(seed, i)``. :class:`UserError` if a
+    prompt leaves no room.
     """
     if not prompts:
         raise UserError("there are no prompts to continue; give at least one")
@@ -102,6 +119,8 @@ def generate(
             )
     draws = np.stack([np.random.default_rng([seed, i]).random(max_new_tokens) for i in range(len(rows))])
     stops, texts = stop_tokens(subject), [""] * len(rows)
+    if alike is None:
+        alike = [0] * len(rows) if steering is None else list(range(len(rows)))
     widest = max(map(len, rows))
     bar = tqdm(total=len(rows), desc="writing", unit="text", leave=False, disable=not progress)
     for bucket in length_buckets([len(r) for r in rows], batch * widest, batch):
@@ -111,10 +130,13 @@ def generate(
                 return contextlib.nullcontext()
             return steering([bucket[k] for k in live], lengths, width)
 
+        seen: dict = {}
+        same = [seen.setdefault((tuple(rows[i]), alike[i]), k) for k, i in enumerate(bucket)]
         with torch.inference_mode():
             new = _decode_batch(
-                subject, [rows[i] for i in bucket], draws[bucket], max_new_tokens, temperature, top_p, stops, context
-            )
+                subject, [rows[i] for i in bucket], same, draws[bucket], max_new_tokens, temperature, top_p, stops,
+                context,
+            )  # fmt: skip
         for i, tokens in zip(bucket, new):
             texts[i] = subject.tokenizer.decode([t for t in tokens if t not in stops], skip_special_tokens=True).strip()
         bar.update(len(bucket))

@@ -44,6 +44,17 @@ def _steering(subject, conditions, rows_spans, lengths, offset, layers, norms):
     return steer(subject, vector, strengths, layers, norms, mask)
 
 
+def _beginnings(subject: Subject, heads: list[list[int]], conditions, spans, layers, norms) -> DynamicCache | None:
+    """Keys and values of beginnings of one length, each under its condition at its spans; None for empty ones."""
+    n = len(heads[0])
+    if not n:
+        return None
+    ids = torch.tensor(heads, device=subject.device)
+    context = _steering(subject, conditions, spans, [n] * len(heads), 0, layers, norms)
+    with torch.inference_mode(), context:
+        return subject.model.base_model(input_ids=ids, use_cache=True, past_key_values=DynamicCache()).past_key_values
+
+
 def _take(cache, rows: torch.Tensor) -> DynamicCache:
     """Keys and values of chosen rows (which may repeat) as a new cache."""
     out = DynamicCache()
@@ -104,15 +115,9 @@ def grouped_logits(
 
 def _pass(subject, prompts, rows, groups, members, n, conditions, layers, norms, token_ids, token_budget, out):
     """Read the beginnings (length ``n``) of ``groups``, then all their endings, into ``out``."""
-    cache = None
-    if n:
-        ids = torch.tensor([rows[members[g][0]][:n] for g in groups], device=subject.device)
-        heads = [[s for s in prompts[members[g][0]].spans if s[0] < n] for g in groups]
-        context = _steering(subject, [conditions[g] for g in groups], heads, [n] * len(groups), 0, layers, norms)
-        with torch.inference_mode(), context:
-            cache = subject.model.base_model(
-                input_ids=ids, use_cache=True, past_key_values=DynamicCache()
-            ).past_key_values
+    heads = [rows[members[g][0]][:n] for g in groups]
+    spans = [[s for s in prompts[members[g][0]].spans if s[0] < n] for g in groups]
+    cache = _beginnings(subject, heads, [conditions[g] for g in groups], spans, layers, norms)
     place = {g: k for k, g in enumerate(groups)}
     items = [i for g in groups for i in members[g]]
     endings = [rows[i][n:] for i in items]
@@ -155,17 +160,11 @@ def grouped_log_probs(
     for n, group in sorted(by_length.items()):
         per_pass = max(1, token_budget // max(n, 1))
         for k in range(0, len(group), per_pass):
-            chosen, cache = group[k : k + per_pass], None
-            if n:
-                ids = torch.tensor([heads[i][:n] for i in chosen], device=subject.device)
-                spans = [everything] * len(chosen)
-                context = _steering(
-                    subject, [conditions[i] for i in chosen], spans, [n] * len(chosen), 0, layers, norms
-                )
-                with torch.inference_mode(), context:
-                    cache = subject.model.base_model(
-                        input_ids=ids, use_cache=True, past_key_values=DynamicCache()
-                    ).past_key_values
+            chosen = group[k : k + per_pass]
+            cache = _beginnings(
+                subject, [heads[i][:n] for i in chosen], [conditions[i] for i in chosen], [everything] * len(chosen),
+                layers, norms,
+            )  # fmt: skip
             items = [(row, i, j) for row, i in enumerate(chosen) for j in range(len(tails[i]))]
             for bucket in length_buckets([len(tails[i][j]) for _, i, j in items], token_budget):
                 part = [items[b] for b in bucket]

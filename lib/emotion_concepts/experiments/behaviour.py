@@ -122,8 +122,8 @@ def rollouts(
 ) -> pd.DataFrame:  # fmt: skip
     """``n`` sampled replies for each condition, messages in turn: condition, message, reply, outcome = ``read(reply)``.
 
-    Conditions share batches; each steers all tokens, prompt and reply. Reply k of every condition uses the same message
-    and the same random stream.
+    Conditions share batches and a message is read once for each of them; they steer all tokens, prompt and reply.
+    Reply k of every condition uses the same message.
     """
     conditions = conditions or [None]
     table = pd.DataFrame(
@@ -138,7 +138,8 @@ def rollouts(
         )
 
     table["reply"] = generate(
-        subject, prompts, max_new_tokens, seed=seed, steering=steering if layers else None, progress=progress
-    )
+        subject, prompts, max_new_tokens, seed=seed, steering=steering if layers else None,
+        alike=list(table.condition), progress=progress,
+    )  # fmt: skip
     table["outcome"] = [read(reply, m) for reply, m in zip(table.reply, table.message)]
     return table
