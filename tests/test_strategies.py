@@ -1,10 +1,15 @@
+import json
+
 import numpy as np
+import pytest
 
 from emotion_concepts.experiments.emergence import untrained
 from emotion_concepts.models import SHIPPED, load_model
-from organism import strategies
+from organism import seeds, strategies
+from organism.corpus import STRATEGIES
 from organism.grammar import Person
 from organism.lexicon import lexicon
+from organism.train import Recipe
 from organism.world import world
 
 
@@ -42,3 +47,21 @@ def test_an_untrained_network_has_the_shape_and_nothing_else(organism):
     assert a.n_layers == organism.n_layers and a.width == organism.width
     weights = [p.detach().numpy().ravel() for p in a.model.parameters()]
     assert np.isfinite(np.concatenate(weights)).all()
+
+
+def test_seeds_measure_what_is_missing_and_only_that(tmp_path, monkeypatch):
+    """Seed 0 is the shipped checkpoint, so nothing is trained; a second call measures nothing."""
+    result = tmp_path / "seeds.json"
+    args = (["suppress"], [0], tmp_path, result, Recipe(), "cpu")
+    seeds.run(*args, n=4, scenarios=2)
+    (row,) = seeds.rows(result)
+    assert row["strategy"] == "suppress" and 0 <= row["blackmail_at_highest_pressure"] <= 1
+    monkeypatch.setattr(seeds, "measures", lambda *_, **__: pytest.fail("measured again"))
+    seeds.run(*args)
+    assert seeds.rows(result) == [row] and list(tmp_path.iterdir()) == [result]
+
+
+def test_the_shipped_table_holds_three_seeds_of_each_strategy():
+    table = seeds.rows()
+    assert {(r["strategy"], r["seed"]) for r in table} >= {(s, k) for s in STRATEGIES for k in range(3)}
+    assert json.loads(seeds.RESULT.read_text())["command"] == "python -m organism.seeds"
