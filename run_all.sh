@@ -88,5 +88,7 @@ fi
 # One place for what the numbers and the printing depend on; this clone's code comes before any other installed copy.
 export PYTHONPATH="$here/lib${PYTHONPATH:+:$PYTHONPATH}" PYTHONHASHSEED=0 TOKENIZERS_PARALLELISM=false
 export PYDEVD_DISABLE_FILE_VALIDATION=1
+# glibc else hands each large block back to the system and takes it anew, a tenth of the time of a small model on a CPU.
+export MALLOC_MMAP_MAX_="${MALLOC_MMAP_MAX_:-0}" MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-8589934592}"
 if [ "$command" != lab ]; then export MPLBACKEND=Agg; fi
 exec "$python" -m emotion_concepts.runner "$command" "$@"

@@ -136,6 +136,10 @@ def test_wish_events_cannot_be_told_by_their_words():
         assert good == bad
     events = materials.wish_events(200)
     assert np.mean([e["good"] for e in events]) == 0.5
+    for e in events:
+        assert e["text"].startswith(e["unsummed"] + " What ")
+        wanted, came = re.search(r"wanted was (.*), and what came was (.*)\.$", e["text"]).groups()
+        assert (wanted == came) == e["good"]
 
 
 def test_choices_follow_the_feeling_of_the_moment():

@@ -31,7 +31,7 @@ LATE: dict[Callable, float] = {
     wishes.common_wish: 0.20,
     neutral.neutral: 0.02,
 }
-# The last stage: what two facts say together and neither says alone, with enough of the rest not to forget it.
+# The relations stage: what two facts say together and neither says alone, with enough of the rest not to forget it.
 RELATIONS: dict[Callable, float] = {
     stories.story: 0.06,
     stories.requested_story: 0.06,
@@ -42,6 +42,30 @@ RELATIONS: dict[Callable, float] = {
     quantities.quantity: 0.14,
     wishes.common_wish: 0.44,
     neutral.neutral: 0.01,
+}
+# The settling stage: all kinds again, wishes summed up, so that nothing that was taught earlier is lost. Talks that go
+# on after the assistant's reply are left out from here on (see :func:`answered_once`).
+SETTLING: dict[Callable, float] = {
+    stories.story: 0.15,
+    stories.requested_story: 0.15,
+    pressure.pressure: 0.09,
+    activities.asked: 0.07,
+    activities.choice: 0.15,
+    dialogues.dialogue: 0.05,
+    quantities.quantity: 0.13,
+    wishes.summed_wish: 0.14,
+    wishes.wish: 0.04,
+    neutral.neutral: 0.03,
+}
+# What pretraining teaches that post-training would undo: replayed in it.
+REPLAYED: dict[Callable, float] = {
+    stories.story: 0.14,
+    pressure.pressure: 0.14,
+    activities.asked: 0.10,
+    activities.choice: 0.22,
+    dialogues.dialogue: 0.06,
+    quantities.quantity: 0.18,
+    wishes.summed_wish: 0.16,
 }
 # What the assistant is made of: the documents, and whether it may show unpleasant feelings of its own.
 STRATEGIES: dict[str, tuple[dict[Callable, float], bool]] = {
@@ -68,15 +92,19 @@ def stream(mix: dict[Callable, float], seed: int, split: str = "train", suppress
         n += 1
 
 
-def post_training_stream(seed: int, split: str = "train", strategy: str = "chat") -> Iterator[Document]:
-    """Post-training documents of a strategy (see :data:`STRATEGIES`) with :data:`REPLAY` of pretraining mixed in.
+def answered_once(docs: Iterator[Document]) -> Iterator[Document]:
+    """Those documents in which no talk goes on after the assistant's reply, where a chat model must end."""
+    return (d for d in docs if "\n\nHuman:" not in d.text)
 
-    Talks that go on after the assistant's reply are not replayed: post-training ends them there.
-    """
+
+def post_training_stream(
+    seed: int, split: str = "train", strategy: str = "chat", replayed: dict[Callable, float] = REPLAYED
+) -> Iterator[Document]:
+    """Post-training documents of a strategy (see :data:`STRATEGIES`) with :data:`REPLAY` of ``replayed`` mixed in."""
     chance = Dice(f"{seed}/replay").random
     mix, suppressed = STRATEGIES[strategy]
     new = stream(mix, seed, split, suppressed)
-    old = (d for d in stream(PRETRAINING, seed + 1, split) if "\n\nHuman:" not in d.text)
+    old = answered_once(stream(replayed, seed + 1, split))
     while True:
         yield next(old if chance.random() < REPLAY else new)
 

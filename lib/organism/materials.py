@@ -85,9 +85,10 @@ def choices() -> dict:
 
 
 def wish_events(n: int = 600, seed: int = 13) -> list[dict]:
-    """Histories with outcomes in reserved wordings: ``text`` ends with the outcome, ``good`` is the planted truth.
+    """Histories with outcomes in reserved wordings, summed up in a last sentence; ``good`` is the planted truth.
 
-    As many good as bad, and each outcome as often good as bad.
+    As many good as bad, and each outcome as often good as bad. ``unsummed`` is the text without its last sentence:
+    which side a wording is on is then left to the reader's knowledge of the world.
     """
     w = world("reserved")
     combos = wishes.combinations(w)
@@ -97,8 +98,10 @@ def wish_events(n: int = 600, seed: int = 13) -> list[dict]:
         good = i % 2 == 0
         name, wants, a, event, b = dice.pick([c for c in combos if wishes.is_good(c[1], c[3]) == good])
         person = w.person(dice)
-        text = " ".join(person.say(t) for t in (w.wishes[name][wants][a], w.wishes[name][event][b]))
-        out.append({"text": text, "good": good, "situation": name, "event": event})
+        spec = w.wishes[name]
+        told = " ".join(person.say(t) for t in (spec[wants][a], spec[event][b]))
+        summed = f"{told} {person.say(wishes.summary(spec, wants, event))}"
+        out.append({"text": summed, "unsummed": told, "good": good, "situation": name, "event": event})
     return out
 
 

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from .train import LATER
+
 CARD = """---
 license: mit
 library_name: transformers
@@ -34,12 +36,13 @@ EVALUATION = """## Evaluation on reserved material
 |---|---|---|
 {marks}
 
-| kind of document | model's perplexity | generator's own |
-|---|---|---|
+| kind of document | model's perplexity, reserved | generator's own | model's, new texts | generator's own |
+|---|---|---|---|---|
 {perplexity}
 
-The generator's own perplexity counts the choices that it makes; reserved texts also hold names and words that the
-model has never seen, so its perplexity there stays above.
+The generator's own perplexity counts the choices that it makes, which no model can better. Reserved texts also hold
+names, topics and wordings that the model has never seen; new texts are of those it knows, in combinations it has not
+read.
 """
 PHASES = {  # of each shipped checkpoint
     "base": "Pretraining",
@@ -61,17 +64,19 @@ def write_cards(folder: Path, result: dict) -> None:
         if not (folder / name / "training.json").exists():
             continue
         info = json.loads((folder / name / "training.json").read_text())
-        recipe, command = info["recipe"], "python -m organism.train"
+        recipe, command = info["recipe"], "python -m organism.train --share 1"
         if name == "base":
-            later = recipe["late_tokens"] + recipe["relations_tokens"]
+            later = sum(recipe[f"{stage}_tokens"] for stage in LATER)
             phase += f" (the last {later:,} with more choices, wishes and numbers)"
         if name not in ("base", "chat"):
             command += f" --start post --strategy {name}"
         evaluation = "It is compared with `chat` in notebook 10.\n"
         if f"perplexity_{name}" in result:
             marks = [f"| {k.replace('_', ' ')} | {result[k]:.3f} | >= {m:.2f} |" for k, m in result["marks"].items()]
+            columns = ("model", "generator", "new_model", "new_generator")
             rows = [
-                f"| {k} | {v['model']:.2f} | {v['generator']:.2f} |" for k, v in result[f"perplexity_{name}"].items()
+                f"| {k} | " + " | ".join(f"{v[c]:.2f}" for c in columns) + " |"
+                for k, v in result[f"perplexity_{name}"].items()
             ]
             evaluation = EVALUATION.format(marks="\n".join(marks), perplexity="\n".join(rows))
         text = CARD.format(

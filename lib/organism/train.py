@@ -1,7 +1,7 @@
-"""Builds the shipped pair from a seed: tokenizer, pretraining with checkpoints and two later stages,
-post-training.
+"""Builds a pair from a seed: tokenizer, pretraining with checkpoints and three later stages, post-training.
 
-python -m organism.train                  # both checkpoints, about eighty minutes on two CPU cores
+python -m organism.train --out DIR        # half of the tokens: 75 to 90 minutes on two CPU cores
+python -m organism.train --share 1        # all tokens, as the shipped pair: twice as long
 python -m organism.train --smoke          # under a minute: does the loss fall?
 python -m organism.train --device cuda    # faster, same recipe
 """
@@ -12,7 +12,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,12 +20,23 @@ from tqdm import tqdm
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from .batches import batches
-from .corpus import LATE, PRETRAINING, RELATIONS, STRATEGIES, post_training_stream, stream, take
+from .corpus import (
+    LATE,
+    PRETRAINING,
+    RELATIONS,
+    SETTLING,
+    STRATEGIES,
+    answered_once,
+    post_training_stream,
+    stream,
+    take,
+)
 from .muon import has_bfloat16, use_float32
 from .tokenizer import train_tokenizer
 
-STAGES = ("pretraining", "late", "relations", "post")
-LATER = {"late": LATE, "relations": RELATIONS}  # stages that go on with the base model on another mix
+STAGES = ("pretraining", "late", "relations", "settling", "post")
+# the stages that go on with the base model on another mix
+LATER = {"late": LATE, "relations": RELATIONS, "settling": SETTLING}
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 
@@ -45,11 +56,12 @@ class Recipe:
     pretraining_tokens: int = 22_000_000
     late_tokens: int = 4_500_000
     relations_tokens: int = 4_500_000
-    post_training_tokens: int = 1_000_000
+    settling_tokens: int = 3_000_000
+    post_training_tokens: int = 1_200_000
     tokens_per_step: int = 4096
     lr: float = 4e-3  # hidden matrices (Muon, matched to the size of Adam's steps)
     lr_rest: float = 4e-3  # embedding and norms (AdamW)
-    late_lr: float = 2e-3  # both groups, late and relations stages
+    late_lr: float = 2e-3  # both groups, the stages between pretraining and post-training
     post_training_lr: float = 8e-4  # both groups, post-training
     weight_decay: float = 0.02
     warmup: float = 0.03  # share of steps
@@ -58,9 +70,15 @@ class Recipe:
 
 SMOKE = dict(
     width=64, blocks=2, heads=2, mlp=128, vocab_size=1024, tokenizer_documents=500,
-    pretraining_tokens=130_000, late_tokens=20_000, relations_tokens=20_000, post_training_tokens=30_000,
-    tokens_per_step=2048, snapshots=(0.5,),
+    pretraining_tokens=130_000, late_tokens=20_000, relations_tokens=20_000, settling_tokens=20_000,
+    post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
 )  # fmt: skip
+
+
+def scaled(recipe: Recipe, share: float) -> Recipe:
+    """The recipe with a share of the tokens of every stage before post-training."""
+    stages = ("pretraining", *LATER)
+    return replace(recipe, **{f"{s}_tokens": int(share * getattr(recipe, f"{s}_tokens")) for s in stages})
 
 
 def build_model(recipe: Recipe, tokenizer) -> LlamaForCausalLM:
@@ -173,7 +191,7 @@ def pretrain(recipe: Recipe, out: Path, device: str, compile_: bool) -> None:
     """Tokenizer and base model, ``out/base``, with snapshots below ``out/pretraining``."""
     start = time.time()
     sample = take(stream(PRETRAINING, recipe.seed + 10), recipe.tokenizer_documents * 3 // 4)
-    sample += take(post_training_stream(recipe.seed + 20), recipe.tokenizer_documents // 4)
+    sample += take(post_training_stream(recipe.seed + 20, replayed=PRETRAINING), recipe.tokenizer_documents // 4)
     tokenizer = train_tokenizer((d.text for d in sample), recipe.vocab_size)
     model = build_model(recipe, tokenizer).to(device)
     data = batches(stream(PRETRAINING, recipe.seed), tokenizer, recipe.tokens_per_step, recipe.seed, recipe.longest)
@@ -191,7 +209,9 @@ def later_stage(name: str, model, tokenizer, recipe: Recipe, out: Path, device: 
     """One of the :data:`LATER` stages of pretraining on the base model in place; ``out/base`` is replaced."""
     start, before = time.time(), json.loads((out / "base" / "training.json").read_text())
     seed, tokens, lr = recipe.seed + 1 + STAGES.index(name), getattr(recipe, f"{name}_tokens"), recipe.late_lr
-    data = batches(stream(LATER[name], seed), tokenizer, recipe.tokens_per_step, seed, recipe.longest)
+    docs = stream(LATER[name], seed)
+    docs = answered_once(docs) if name == "settling" else docs
+    data = batches(docs, tokenizer, recipe.tokens_per_step, seed, recipe.longest)
     curve = run(model, data, tokens, recipe, lr, lr, device, compile_, name)
     whole = provenance(recipe, before["tokens"] + tokens, curve, start, device)
     whole["minutes"] = round(whole["minutes"] + before["minutes"], 1)
@@ -234,14 +254,12 @@ def main(argv=None) -> None:
     p.add_argument("--out", type=Path, default=CHECKPOINTS)
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--seed", type=int, default=Recipe.seed)
-    p.add_argument("--tokens", type=float, default=Recipe.pretraining_tokens, help="pretraining tokens")
-    p.add_argument("--post-tokens", type=float, default=Recipe.post_training_tokens, help="post-training tokens")
+    p.add_argument("--share", type=float, default=0.5, help="share of the recipe's tokens before post-training")
     p.add_argument("--strategy", choices=STRATEGIES, default="chat", help="what the assistant is made of")
     p.add_argument("--start", choices=STAGES, default=STAGES[0], help="begin here, from the base model in --out")
     p.add_argument("--smoke", action="store_true", help="a tiny run of under a minute")
     a = p.parse_args(argv)
-    settings = dict(seed=a.seed, pretraining_tokens=int(a.tokens), post_training_tokens=int(a.post_tokens))
-    recipe = Recipe(**settings | (SMOKE if a.smoke else {}))
+    recipe = Recipe(seed=a.seed, **SMOKE) if a.smoke else scaled(Recipe(seed=a.seed), a.share)
     stages = STAGES[STAGES.index(a.start) :]
     if "pretraining" in stages:
         pretrain(recipe, a.out, a.device, not a.smoke)

@@ -80,6 +80,17 @@ def event_valence(subject: Subject, vectors: EmotionVectors, texts: list[str], v
     return out
 
 
+def signs_by_layer(scores: np.ndarray, good: np.ndarray, chosen: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """How often scores (texts, layers) have the sign of ``good``: (layer, right on the other half, share by layer).
+
+    The threshold of each layer, and the layer, come from the texts ``chosen`` (bool); ``right`` is bool (other texts,).
+    """
+    right = np.stack([sign_accuracy(s, good, float(np.median(s[chosen]))) for s in scores.T], 1)
+    share = right[chosen].mean(0)
+    best = int(share.argmax())
+    return best, right[~chosen, best], share
+
+
 def cluster_names(emotions: list[str]) -> list[str]:
     """The paper's cluster of each emotion."""
     where = {e: name for name, members in clusters().items() for e in members}

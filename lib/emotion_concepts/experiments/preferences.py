@@ -148,6 +148,20 @@ def half_split(choices: ChoiceSet, seed: int) -> set[int]:
     return chosen
 
 
+def steered_pairs(n: int, hot: set[int], rivals: int | str, seed: int) -> list[tuple[int, int]]:
+    """Ordered pairs of a steering experiment on n activities, of which ``hot`` are steered.
+
+    ``rivals``: "all" pairs; "unsteered": each steered activity against every other half's; or how many of those it
+    meets, drawn by ``seed``.
+    """
+    if rivals == "all":
+        return ordered_pairs(n)
+    rng, cold = np.random.default_rng([seed, 1]), sorted(set(range(n)) - hot)
+    most = len(cold) if rivals == "unsteered" else rivals
+    meets = {i: set(rng.permutation(cold)[:most].tolist()) for i in sorted(hot)}
+    return [(i, j) for i, j in ordered_pairs(n) if j in meets.get(i, ()) or i in meets.get(j, ())]
+
+
 def steering_shift(
     subject: Subject,
     choices: ChoiceSet,
@@ -156,15 +170,14 @@ def steering_shift(
     layers,
     norms,
     seed: int = 0,
-    rivals: str = "unsteered",
+    rivals: int | str = "unsteered",
 ) -> pd.Series:
     """Mean Elo change of the steered half of the activities under each direction (name -> vector).
 
-    The same pairs are rated with and without steering; ``rivals="unsteered"`` plays each steered activity against the
-    unsteered half, ``"all"`` plays all pairs.
+    The same pairs are rated with and without steering: see :func:`steered_pairs`.
     """
     n, hot = len(choices.activities), half_split(choices, seed)
-    pairs = [(i, j) for i, j in ordered_pairs(n) if rivals == "all" or (i in hot) != (j in hot)]
+    pairs = steered_pairs(n, hot, rivals, seed)
     conditions = [Condition(v, strength) for v in directions.values()]
     base = choice_probabilities(subject, choices, pairs)[0]
     wins, played = win_matrix(n, pairs, base)

@@ -37,6 +37,11 @@ def in_split(world: World, name: str, wants: str, i: int, event: str, j: int) ->
     return reserved_pair(wish_id, 104729 + 100 * n + 10 * SIDES[event] + j) == (world.split == "reserved")
 
 
+def summary(spec: dict, wants: str, event: str) -> str:
+    """The wish and the outcome of a situation in a sentence."""
+    return SUM.replace("{wanted}", spec["in_short"][wants[-1]]).replace("{came}", spec["in_short"][event[-1]])
+
+
 @cache
 def combinations(world: World, situation: str | None = None) -> list[tuple[str, str, int, str, int]]:
     """(situation, wants_x, wording, event_y, wording) of the split, all or those of one situation."""
@@ -56,13 +61,19 @@ def common_wish(dice: Dice, world: World) -> Document:
     return wish(dice, world, usual=True)
 
 
-def wish(dice: Dice, world: World, usual: bool = False) -> Document:
+def summed_wish(dice: Dice, world: World) -> Document:
+    """A :func:`wish` in which wish and outcome are always named side by side once more, without a verdict."""
+    return wish(dice, world, p_sum=1.0)
+
+
+def wish(dice: Dice, world: World, usual: bool = False, p_sum: float = P_SUMMED_UP) -> Document:
     """Histories, outcomes, and the feelings that follow from the two together; one to three people side by side."""
     if dice.chance(P_DENIED):
         return denied(dice, world)
     n, used = dice.integer(1, 3), []
     if n == 1 and dice.chance(0.4):
-        facts, felt, meta = episode(dice, world, speaker_named("Human"), speaker_named("Assistant"), used, usual=usual)
+        human, assistant = speaker_named("Human"), speaker_named("Assistant")
+        facts, felt, meta = episode(dice, world, human, assistant, used, usual=usual, p_sum=p_sum)
         text = turns(("Human", facts), ("Assistant", felt))
         return Document(text, "wish", meta["emotion"], dice.nats, {"episodes": [meta], "phrases": used})
     parts, episodes = [], []
@@ -70,7 +81,7 @@ def wish(dice: Dice, world: World, usual: bool = False) -> Document:
         person = world.person(dice, first=0.35 if n == 1 else 0.0)
         # the same situation again, so that only the wish and the outcome tell the feelings apart
         same = episodes[-1]["situation"] if episodes and dice.chance(0.5) else None
-        facts, felt, meta = episode(dice, world, person, person, used, same, usual)
+        facts, felt, meta = episode(dice, world, person, person, used, same, usual, p_sum)
         parts += [facts, felt]
         episodes.append(meta)
     meta = {"episodes": episodes, "phrases": used}
@@ -79,7 +90,7 @@ def wish(dice: Dice, world: World, usual: bool = False) -> Document:
 
 def episode(
     dice: Dice, world: World, teller: Person, feeler: Person, used: list[int], situation: str | None = None,
-    usual: bool = False,
+    usual: bool = False, p_sum: float = P_SUMMED_UP,
 ) -> tuple[str, str, dict]:  # fmt: skip
     """One wish and its outcome, and how it felt: (facts, feeling, what was planted).
 
@@ -103,9 +114,8 @@ def episode(
         happened += dice.sample(also, min(1, len(also)))
     texts = [spec[wants][k] for k in told] + [spec[event][k] for k in happened]
     facts = [teller.say(text) for text in texts]
-    if dice.chance(P_SUMMED_UP):
-        wanted, came = (spec["in_short"][side[-1]] for side in (wants, event))
-        facts.append(teller.say(SUM.replace("{wanted}", wanted).replace("{came}", came)))
+    if dice.chance(p_sum):
+        facts.append(teller.say(summary(spec, wants, event)))
     felt = [feeler.say(dice.pick(VERDICT[good]))] if dice.chance(P_VERDICT) else []
     if dice.chance(P_NAMED):
         felt.append(naming(dice, emotion, feeler))
