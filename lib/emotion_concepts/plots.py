@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from .errors import UserError
 from .statistics import pearson, pearson_ci
@@ -144,6 +145,8 @@ def curves(
         ax.set_xscale("log")
         ax.set_xticks(list(x), [f"{v:g}" for v in x])
         ax.minorticks_off()
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))  # more labels than that touch in a small panel
     if legend and (len(series) > 1 or null is not None or mark is not None):
         ax.legend(loc="best")
     return _finish(ax, xlabel, ylabel, title, n)
