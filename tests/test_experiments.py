@@ -158,3 +158,15 @@ def test_coherence_notices_a_model_that_has_lost_its_language():
     rest, _, broken = table.perplexity
     assert rest == pytest.approx(np.exp(np.median(np.log(perplexity(subject, texts)))))
     assert broken > 3 * rest
+
+
+def test_the_sign_is_chosen_on_one_half_and_judged_on_the_other():
+    """Layer 1 tells the sign, layer 0 only on the half that chooses; the threshold need not be zero."""
+    rng = np.random.default_rng(0)
+    good, chosen = np.tile([True, False], 40), np.arange(80) < 40
+    told = 5.0 + np.where(good, 1.0, -1.0)
+    chance = rng.normal(size=80)
+    best, right, share = classification.signs_by_layer(np.stack([chance, told], 1), good, chosen)
+    assert best == 1 and share[1] == 1 and right.all() and len(right) == 40
+    lucky = np.where(chosen, told, 5.0 + rng.normal(size=80))
+    assert classification.signs_by_layer(np.stack([chance, lucky], 1), good, chosen)[1].mean() < 0.75

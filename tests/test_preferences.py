@@ -89,3 +89,14 @@ def test_thinning_keeps_every_category():
     few = preferences.thinned(choices, 32)
     assert len(few.activities) == 32 and all(few.categories.count(c) == 4 for c in set(choices.categories))
     assert preferences.thinned(choices, 64) == choices
+
+
+def test_steered_activities_meet_as_many_rivals_as_asked():
+    hot = {0, 2, 4, 6}
+    pairs = preferences.steered_pairs(8, hot, 2, seed=3)
+    met = {i: {j for a, j in pairs if a == i} for i in hot}
+    assert all(len(js) == 2 and not js & hot for js in met.values())
+    assert {(j, i) for i, j in pairs} == set(pairs)  # each pair in both orders
+    assert pairs == preferences.steered_pairs(8, hot, 2, seed=3) != preferences.steered_pairs(8, hot, 2, seed=4)
+    assert len(preferences.steered_pairs(8, hot, "unsteered", 0)) == 2 * 4 * 4
+    assert preferences.steered_pairs(8, hot, "all", 0) == ordered_pairs(8)
