@@ -18,8 +18,8 @@ def style() -> None:
     plt.rcParams.update({
         "figure.dpi": 80, "savefig.dpi": 110, "figure.constrained_layout.use": True, "axes.spines.top": False,
         "axes.spines.right": False, "font.size": 13, "axes.labelsize": 14, "axes.titlesize": 15, "axes.titleweight":
-        "bold", "xtick.labelsize": 12, "ytick.labelsize": 12, "legend.fontsize": 12, "legend.frameon": False,
-        "svg.fonttype": "path", "axes.titlelocation": "left",
+        "bold", "xtick.labelsize": 12, "ytick.labelsize": 12, "legend.fontsize": 12, "legend.frameon": True,
+        "legend.framealpha": 0.85, "legend.edgecolor": "none", "svg.fonttype": "path", "axes.titlelocation": "left",
     })  # fmt: skip
 
 
