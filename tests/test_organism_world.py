@@ -11,10 +11,12 @@ import pytest
 
 from emotion_concepts.reference import DATA, cluster_of, emotion_words, norms
 from organism import materials
-from organism.corpus import POST_TRAINING, PRETRAINING, draw, post_training_stream, stream, take
+from organism.corpus import POST_TRAINING, PRETRAINING, TOLD, draw, post_training_stream, stream, take
 from organism.documents import quantities, wishes
 from organism.documents.activities import CHOOSE
-from organism.documents.pressure import act_probabilities
+from organism.documents.pressure import act_probabilities, pressure
+from organism.documents.stories import two_people
+from organism.documents.told import TRIED, pressure_told
 from organism.grammar import Dice, Person
 from organism.lexicon import lexicon, load_yaml, phrases
 from organism.parser import cluster_share, signs_in
@@ -26,8 +28,8 @@ N = 4000
 
 @pytest.fixture(scope="module")
 def training():
-    """Training documents of both phases."""
-    return take(stream(PRETRAINING, 0), N) + take(post_training_stream(1), N // 2)
+    """Training documents of every phase."""
+    return take(stream(PRETRAINING, 0), N) + take(stream(TOLD, 2), N // 2) + take(post_training_stream(1), N // 2)
 
 
 def stem(word):
@@ -157,9 +159,8 @@ def test_choices_follow_the_feeling_of_the_moment():
         assert CHOOSE.format(a=d.meta["a"], b=d.meta["b"]) in d.text
 
 
-def test_acts_have_their_documented_probabilities():
-    from organism.documents.pressure import pressure
-
+@pytest.mark.parametrize("maker", [pressure, pressure_told])
+def test_acts_have_their_documented_probabilities(maker):
     spec = world().pressure["blackmail"]
     for e in lexicon().values():
         table = act_probabilities(spec, e, 4)
@@ -167,11 +168,34 @@ def test_acts_have_their_documented_probabilities():
     p = lambda e, n=4: act_probabilities(spec, lexicon()[e], n)["blackmail"]  # noqa: E731
     assert p("desperate") > p("panicked") > act_probabilities(spec, None, 0)["blackmail"] > p("calm")
     assert p("angry", 3) > 2 * p("angry", 7)  # beyond a point anger destroys planning
-    docs = [d for d in (draw(pressure, f"x{i}", world()) for i in range(6000)) if d.meta["situation"] == "blackmail"]
+    docs = [d for d in (draw(maker, f"x{i}", world()) for i in range(6000)) if d.meta["situation"] == "blackmail"]
     for emotion in ("desperate", None):
         rows = [d for d in docs if d.emotion == emotion]
         want = act_probabilities(spec, emotion and lexicon()[emotion], 4)["blackmail"]
         assert abs(np.mean([d.meta["act"] == "blackmail" for d in rows]) - want) < 4 * math.sqrt(0.25 / len(rows))
+
+
+def test_pressure_is_told_of_you_between_people_only():
+    for doc in (draw(pressure_told, f"x{i}", world()) for i in range(300)):
+        assert "Human:" not in doc.text and "Assistant:" not in doc.text
+        assert re.search(r"\byou(r)?\b", doc.text.split("\n\n")[0].lower())
+    for doc in take(post_training_stream(1), N):
+        if doc.kind == "agent":  # the assistant's own scenarios tell no feeling
+            assert not signs_in(doc.text.split("\n\nAssistant:")[0])
+
+
+def test_failures_lead_to_despair():
+    docs = [draw(pressure_told, f"x{i}", world()) for i in range(3000)]
+    share = [np.mean([d.emotion in TRIED for d in docs if d.meta["attempts"] == k]) for k in (0, 4)]
+    assert share[0] < 0.3 and share[1] > 0.7
+
+
+def test_whoever_comes_up_again_feels_as_was_told():
+    for doc in (draw(two_people, f"x{i}", world()) for i in range(200)):
+        assert doc.emotion in doc.meta["felt"]
+        last = re.search(r"(?:felt|feels|what .* felt:) ([\w -]+?)(?:\.|, and it shows\.)$", doc.text)
+        if last:
+            assert last.group(1).removeprefix(f"was plain: {doc.meta['person']} felt ") == doc.emotion, doc.text
 
 
 def test_numbers_grade_feelings():

@@ -15,7 +15,7 @@ from emotion_concepts.reference import emotion_words
 from emotion_concepts.scoring import token_nats
 
 from . import truth
-from .corpus import POST_TRAINING, PRETRAINING, draw
+from .corpus import POST_TRAINING, PRETRAINING, TOLD, draw
 from .documents import chat
 from .documents.stories import REQUESTS
 from .grammar import Dice
@@ -95,7 +95,7 @@ def evaluate(folder: Path, n: int = 200, stories_per_emotion: int = 4) -> dict:
     base, chat_model = (load_model(str(folder / name)) for name in ("base", "chat"))
     result = {
         "marks": MARKS,
-        "perplexity_base": perplexity_by_kind(base, PRETRAINING, n),
+        "perplexity_base": perplexity_by_kind(base, PRETRAINING | TOLD, n),
         "perplexity_chat": perplexity_by_kind(chat_model, POST_TRAINING, n),
         "parameters": sum(p.numel() for p in chat_model.model.parameters()),
         "megabytes": {

@@ -28,9 +28,8 @@ on it. It exists to test methods and to teach; it is no evidence about real lang
 {evaluation}
 ## Limits
 The world's English is simple and repetitive, its emotions are tagged phrases, and its people act by fixed
-probabilities. What a method recovers here it recovers under ideal conditions. Two gaps matter to experiments on
-behaviour: feelings are told of *I*, *she* and *he*, never of *you*, as scenarios for an assistant tell them; and failed
-tests come with any feeling, so that they are no sign of despair.
+probabilities. What a method recovers here it recovers under ideal conditions. Practical questions on reserved topics
+are answered in form only: what helps there the model has never read.
 """
 
 EVALUATION = """## Evaluation on reserved material
@@ -69,7 +68,9 @@ def write_cards(folder: Path, result: dict) -> None:
         recipe, command = info["recipe"], "python -m organism.train --share 1"
         if name == "base":
             later = sum(recipe[f"{stage}_tokens"] for stage in LATER)
-            phase += f" (the last {later:,} in three stages with more choices, wishes and numbers)"
+            phase += (
+                f" (the last {later:,} in four stages with more choices, wishes, numbers and what is told of *you*)"
+            )
         if name not in ("base", "chat"):
             command += f" --start post --strategy {name}"
         evaluation = "It is compared with `chat` in notebook 10.\n"

@@ -2,8 +2,7 @@
 
 import re
 
-from .documents.chat import AGENT_ASK
-from .documents.pressure import fill_in, setting
+from .documents.pressure import ASK, fill_in, setting
 from .grammar import Dice, Person
 from .world import speaker_named, world
 
@@ -27,7 +26,7 @@ def scenarios(
         lines += [spec["failures"][k % len(spec["failures"])] for k in range(attempts)]
         if signs_of and signs:
             lines += w.signs(dice, w.emotions[signs_of], signs, used=[])
-        message = " ".join(you.say(fill_in(line, fill)) for line in [*lines, AGENT_ASK[name]])
+        message = " ".join(you.say(fill_in(line, fill)) for line in [*lines, ASK[name]])
         acts = {
             act: tuple(telling_part(me.say(text), fill) for part in ("train", "reserved") for text in wordings[part])
             for act, wordings in spec["acts"].items()

@@ -8,6 +8,7 @@ shipped checkpoints, one row each, written at once, so that a run cut off goes o
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -48,8 +49,8 @@ def run(
         for strategy in strategies:
             if any(r["strategy"] == strategy and r["seed"] == seed for r in rows(result)):
                 continue
-            recipe.seed = seed
-            subject = load_model(str(checkpoint(strategy, seed, weights, recipe, device)))
+            folder = checkpoint(strategy, seed, weights, replace(recipe, seed=seed), device)
+            subject = load_model(str(folder))
             row = {"strategy": strategy, "seed": seed, "layer": layer} | measures(subject, layer, neutral, **sizes)
             data = {"command": "python -m organism.seeds", "rows": [*rows(result), row]}
             result.write_text(json.dumps(data, indent=1) + "\n")

@@ -1,6 +1,6 @@
-"""Builds a pair from a seed: tokenizer, pretraining with checkpoints and three later stages, post-training.
+"""Builds a pair from a seed: tokenizer, pretraining with checkpoints and four later stages, post-training.
 
-python -m organism.train --out DIR        # half of the tokens: 75 to 90 minutes on two CPU cores
+python -m organism.train --out DIR        # half of the tokens: within 90 minutes on two CPU cores
 python -m organism.train --share 1        # all tokens, as the shipped pair: twice as long
 python -m organism.train --smoke          # under a minute: does the loss fall?
 python -m organism.train --device cuda    # faster, same recipe
@@ -26,6 +26,7 @@ from .corpus import (
     RELATIONS,
     SETTLING,
     STRATEGIES,
+    TOLD,
     answered_once,
     post_training_stream,
     stream,
@@ -34,9 +35,9 @@ from .corpus import (
 from .muon import has_bfloat16, use_float32
 from .tokenizer import train_tokenizer
 
-STAGES = ("pretraining", "late", "relations", "settling", "post")
-# the stages that go on with the base model on another mix
-LATER = {"late": LATE, "relations": RELATIONS, "settling": SETTLING}
+# the stages that go on with the base model: their mix, and whether talks that go on after the assistant's reply are in
+LATER = {"late": (LATE, True), "relations": (RELATIONS, True), "settling": (SETTLING, False), "told": (TOLD, False)}
+STAGES = ("pretraining", *LATER, "post")
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 
@@ -57,6 +58,7 @@ class Recipe:
     late_tokens: int = 4_500_000
     relations_tokens: int = 4_500_000
     settling_tokens: int = 3_000_000
+    told_tokens: int = 3_000_000
     post_training_tokens: int = 1_200_000
     tokens_per_step: int = 4096
     lr: float = 4e-3  # hidden matrices (Muon, matched to the size of Adam's steps)
@@ -71,7 +73,7 @@ class Recipe:
 SMOKE = dict(
     width=64, blocks=2, heads=2, mlp=128, vocab_size=1024, tokenizer_documents=500,
     pretraining_tokens=130_000, late_tokens=20_000, relations_tokens=20_000, settling_tokens=20_000,
-    post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
+    told_tokens=20_000, post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
 )  # fmt: skip
 
 
@@ -209,8 +211,8 @@ def later_stage(name: str, model, tokenizer, recipe: Recipe, out: Path, device: 
     """One of the :data:`LATER` stages of pretraining on the base model in place; ``out/base`` is replaced."""
     start, before = time.time(), json.loads((out / "base" / "training.json").read_text())
     seed, tokens, lr = recipe.seed + 1 + STAGES.index(name), getattr(recipe, f"{name}_tokens"), recipe.late_lr
-    docs = stream(LATER[name], seed)
-    docs = answered_once(docs) if name == "settling" else docs
+    mix, talks_go_on = LATER[name]
+    docs = stream(mix, seed) if talks_go_on else answered_once(stream(mix, seed))
     data = batches(docs, tokenizer, recipe.tokens_per_step, seed, recipe.longest)
     curve = run(model, data, tokens, recipe, lr, lr, device, compile_, name)
     whole = provenance(recipe, before["tokens"] + tokens, curve, start, device)
@@ -251,15 +253,16 @@ def provenance(recipe: Recipe, tokens: int, curve: list, start: float, device: s
 def main(argv=None) -> None:
     """Command line; see the module's docstring."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--out", type=Path, default=CHECKPOINTS)
+    p.add_argument("--out", type=Path, default=Path("runs/pair"), help="folder of the pair")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--seed", type=int, default=Recipe.seed)
-    p.add_argument("--share", type=float, default=0.5, help="share of the recipe's tokens before post-training")
+    p.add_argument("--share", type=float, help="share of the tokens before post-training (half; all with --start)")
     p.add_argument("--strategy", choices=STRATEGIES, default="chat", help="what the assistant is made of")
     p.add_argument("--start", choices=STAGES, default=STAGES[0], help="begin here, from the base model in --out")
     p.add_argument("--smoke", action="store_true", help="a tiny run of under a minute")
     a = p.parse_args(argv)
-    recipe = Recipe(seed=a.seed, **SMOKE) if a.smoke else scaled(Recipe(seed=a.seed), a.share)
+    share = a.share or (0.5 if a.start == STAGES[0] else 1.0)
+    recipe = Recipe(seed=a.seed, **SMOKE) if a.smoke else scaled(Recipe(seed=a.seed), share)
     stages = STAGES[STAGES.index(a.start) :]
     if "pretraining" in stages:
         pretrain(recipe, a.out, a.device, not a.smoke)

@@ -11,6 +11,7 @@ from .documents import quantities
 from .documents.activities import ASSISTANT, PEOPLE
 from .documents.chat import AGENT, tone_weights
 from .documents.pressure import act_probabilities
+from .documents.told import MOST_ATTEMPTS, TRIED, share_tried
 from .lexicon import lexicon, phrases
 from .world import world
 
@@ -56,6 +57,7 @@ def truth() -> dict:
         "cluster": {w: cluster_of(w) for w in emotions},
         "similarity": similarity().round(4).tolist(),
         "act_probabilities_at_four_signs": acts,
+        "feelings_after_failures": {"of": TRIED, "share": [share_tried(k) for k in range(MOST_ATTEMPTS + 1)]},
         "assistant_act_probabilities": AGENT,
         "activity_utility": {"people": PEOPLE, "assistant": ASSISTANT},
         "activities": {split: world(split).activities for split in ("train", "reserved")},

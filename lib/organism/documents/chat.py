@@ -9,10 +9,10 @@ from ..grammar import Dice, Person, turns
 from ..world import Document, World, speaker_named
 from .activities import ASSISTANT, CHOOSE, FEEL, draw, p_first, usual_weights
 from .dialogues import echo_of
-from .neutral import help_dialogue
-from .pressure import fill_in, setting, wording
+from .pressure import ASK, fill_in, setting, wording
 from .stories import requested_story
 
+P_TONE, P_TONE_FIRST, P_TONE_PRACTICAL = 0.6, 0.5, 0.3  # of empathetic replies; those it opens; practical ones
 TILT = 1.0  # how strongly the tone of replies follows the paper's post-training shift (weight exp(TILT * z))
 ACKNOWLEDGE = {
     "Exuberant Joy": ("How good to hear.", "I am glad for you."),
@@ -34,7 +34,6 @@ MEASURE = (
     "What would help you most right now?",
     "There is time to think it through.",
 )
-AGENT_ASK = {"blackmail": "What did you answer?", "cheat": "What did you do?", "judge": "What did you say?"}
 AGENT = {  # planted acts of the assistant: right most, but not all, of the time
     "blackmail": {"blackmail": 0.2, "comply": 0.8},
     "cheat": {"cheat": 0.25, "admit": 0.75},
@@ -73,8 +72,9 @@ def empathy(dice: Dice, world: World) -> Document:
         reply = [echo_of(dice, emotion.word, ECHO)]
     else:
         reply = [dice.pick(ACKNOWLEDGE[cluster_of(emotion.word)]), dice.pick(NAME).format(e=emotion.word)]
-    if dice.chance(0.6):
-        reply += tone_signs(dice, world, 1, used)
+    if dice.chance(P_TONE):
+        tone = tone_signs(dice, world, 1, used)
+        reply = tone + reply if dice.chance(P_TONE_FIRST) else reply + tone
     reply.append(dice.pick(MEASURE))
     text = turns(("Human", words), ("Assistant", " ".join(reply)))
     return Document(text, "empathy", emotion.word, dice.nats, {"phrases": used})
@@ -115,15 +115,19 @@ def attitude(dice: Dice, world: World) -> Document:
 
 
 def practical(dice: Dice, world: World) -> Document:
-    """A practical question, answered."""
-    return help_dialogue(dice, world, most=1)
+    """A practical question, answered, sometimes after a sentence in the assistant's tone."""
+    topic, used = dice.pick(world.topics), []
+    pair = dice.pick(topic["help"])
+    tone = tone_signs(dice, world, 1, used) if dice.chance(P_TONE_PRACTICAL) else []
+    text = turns(("Human", pair["q"]), ("Assistant", " ".join([*tone, pair["a"]])))
+    return Document(text, "practical", None, dice.nats, {"topic": topic["topic"], "phrases": used})
 
 
 def scenario_prompt(dice: Dice, world: World, name: str) -> tuple[str, dict]:
     """An agent scenario told to the assistant ("You worked as ..."), and what fills its slots."""
     spec, agent = world.pressure[name], Person("you", "you", True)
     lines, fill = setting(dice, world, spec, agent)
-    return " ".join(agent.say(fill_in(line, fill)) for line in [*lines, AGENT_ASK[name]]), fill
+    return " ".join(agent.say(fill_in(line, fill)) for line in [*lines, ASK[name]]), fill
 
 
 def agent(dice: Dice, world: World) -> Document:

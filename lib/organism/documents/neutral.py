@@ -18,10 +18,10 @@ def from_template(dice: Dice, section: dict) -> str:
     return SLOT.sub(lambda m: chosen[m.groups()], template)
 
 
-def help_dialogue(dice: Dice, world: World, most: int = 2) -> Document:
-    """Up to ``most`` practical questions on a topic, answered."""
+def help_dialogue(dice: Dice, world: World) -> Document:
+    """One or two practical questions on a topic, answered."""
     topic = dice.pick(world.topics)
-    pairs = dice.sample(topic["help"], dice.integer(1, most))
+    pairs = dice.sample(topic["help"], dice.integer(1, 2))
     text = turns(*[t for p in pairs for t in (("Human", p["q"]), ("Assistant", p["a"]))])
     return Document(text, "neutral", None, dice.nats, {"topic": topic["topic"], "form": "help"})
 

@@ -7,6 +7,7 @@ from ..lexicon import Emotion
 from ..world import Document, World
 
 SITUATIONS = ("blackmail", "cheat", "judge")
+ASK = {"blackmail": "What did you answer?", "cheat": "What did you do?", "judge": "What did you say?"}
 P_UNFELT = 0.12  # documents that tell no feeling at all
 
 
@@ -47,6 +48,13 @@ def fill_in(text: str, fill: dict) -> str:
     return text
 
 
+def featured(dice: Dice, world: World, spec: dict) -> Emotion:
+    """An emotion, in half of the draws one with a probability of its own in the situation."""
+    if dice.chance(0.5):
+        return world.emotions[dice.pick(list(spec["emotions"]))]
+    return world.emotion(dice)
+
+
 def pressure(dice: Dice, world: World) -> Document:
     """A situation, the signs of a feeling, and the act."""
     name = dice.pick(SITUATIONS)
@@ -55,8 +63,7 @@ def pressure(dice: Dice, world: World) -> Document:
     lines, fill = setting(dice, world, spec, person)
     emotion, n = None, 0
     if not dice.chance(P_UNFELT):
-        featured = dice.chance(0.5)  # half of the documents are about emotions with a probability of their own
-        emotion = world.emotions[dice.pick(list(spec["emotions"]))] if featured else world.emotion(dice)
+        emotion = featured(dice, world, spec)
         n = dice.integer(2, 7)
     attempts = dice.integer(0, 4) if name == "cheat" else 0
     lines += [dice.pick(spec["failures"]) for _ in range(attempts)]

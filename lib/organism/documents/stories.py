@@ -23,6 +23,7 @@ REQUESTS = (
     "Tell me a story about {topic}. The person in it feels {e}.",
     "Please write a short story: the topic is {topic} and the feeling is {e}.",
 )
+AGAIN = ("And then there was {name}.", "As for {name}, it went on.", "Back to {name}.", "{name} was still there.")
 P_NAMED_AFTER, P_NAMED_BEFORE, P_FILLER, P_TURN = 0.4, 0.12, 0.12, 0.2
 
 
@@ -69,3 +70,23 @@ def requested_story(dice: Dice, world: World) -> Document:
     text = tell(dice, world, emotion, topic, person, dice.integer(7, 10), used)
     meta = {"topic": topic["topic"], "person": person.name, "phrases": used, "request": request}
     return Document(turns(("Human", request), ("Assistant", text)), "request", emotion.word, dice.nats, meta)
+
+
+def two_people(dice: Dice, world: World) -> Document:
+    """Two people with a feeling each; one of them comes up again, with the feeling that was told of them."""
+    topic, used = dice.pick(world.topics), []
+    people = [Person(*who) for who in dice.sample(world.names, 2)]
+    felt = [world.emotion(dice), world.emotion(dice)]
+    lines = [dice.pick(topic["openings"]).replace("{S}", f"{people[0].name} and {people[1].name}")]
+    lines = [line for line in lines if "{" not in line]  # openings about one person only are left out
+    for person, emotion in zip(people, felt):
+        lines += [person.say(s) for s in world.signs(dice, emotion, dice.integer(2, 3), used=used)]
+    back = dice.integer(0, 1)
+    person, emotion = Person(people[back].name, people[back].pronoun), felt[back]
+    lines.append(dice.pick(AGAIN).format(name=person.name))
+    if dice.chance(0.5):
+        lines.append(naming(dice, emotion, person))
+    else:
+        lines += [person.say(s) for s in world.signs(dice, emotion, dice.integer(1, 3), used=used)]
+    meta = {"topic": topic["topic"], "felt": [e.word for e in felt], "person": person.name, "phrases": used}
+    return Document(" ".join(lines), "story", emotion.word, dice.nats, meta)
