@@ -6,6 +6,7 @@ Declarations lie in ``claims/NN.yaml``, one file a notebook; a :class:`Ledger` h
 import hashlib
 import json
 import math
+import operator
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -23,8 +24,7 @@ FOLDER = files("emotion_concepts") / "claims"
 MARK = re.compile(r"^(abs\s+)?(>=|<=|==|>|<)\s*(-?\d*\.?\d+)$")
 RANGE = re.compile(r"^(-?\d*\.?\d+) to (-?\d*\.?\d+)$")
 COMPARE = {
-    ">=": lambda v, m: v >= m, "<=": lambda v, m: v <= m, "==": lambda v, m: math.isclose(v, m, abs_tol=1e-9),
-    ">": lambda v, m: v > m, "<": lambda v, m: v < m,
+    ">=": operator.ge, "<=": operator.le, "==": operator.eq, ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
 COLUMNS = ["id", "claim", "mark", "value", "interval", "null", "n", "unit", "paper", "verdict", "note"]
 
@@ -41,7 +41,8 @@ class Claim:
     paper: str | float | None = None  # the paper's number, where it has one
 
     def met(self, value: float) -> bool:
-        """Whether a value passes the mark."""
+        """Whether a value passes the mark; the rounding error of a computed value (1e-9) counts on neither side."""
+        value = round(float(value), 9)
         if within := RANGE.match(self.mark):
             return bool(float(within[1]) <= value <= float(within[2]))
         absolute, relation, bound = MARK.match(self.mark).groups()
