@@ -115,10 +115,10 @@ def test_a_dead_kernel_is_one_line(chain, capsys):
     [
         (["--param", "sede=1"], "unknown parameter 'sede'; did you mean seed?"),  # hazard 11: papermill only warns
         (["--param", "extra=2", "--only", "01"], "unknown parameter 'extra'"),  # another notebook's
-        (["--param", "seed=soon"], "parameter seed takes a int such as 0, not 'soon'"),
-        (["--param", "seed=1.5"], "parameter seed takes a int"),
-        (["--param", "seed=True"], "parameter seed takes a int"),
-        (["--param", "strength=much"], "parameter strength takes a float"),
+        (["--param", "seed=soon"], "parameter seed must be of type int, such as 0, not 'soon'"),
+        (["--param", "seed=1.5"], "parameter seed must be of type int"),
+        (["--param", "seed=True"], "parameter seed must be of type int"),
+        (["--param", "strength=much"], "parameter strength must be of type float"),
         (["--param", "seed"], "not of the form name=value"),
         (["--param", "model=x"], "set model by --model"),
         (["--only", "09"], "unknown notebook '09'; there is 01, 02, 03"),

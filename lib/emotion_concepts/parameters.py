@@ -57,7 +57,7 @@ def typed(name: str, text: str, default):
         return value if isinstance(value, str) else text
     value = _fit(value, default)
     if value is None and default is not None:
-        raise UserError(f"parameter {name} takes a {type(default).__name__} such as {default!r}, not {text!r}")
+        raise UserError(f"parameter {name} must be of type {type(default).__name__}, such as {default!r}, not {text!r}")
     return value
 
 
