@@ -156,7 +156,7 @@ def test_parameter_types_are_those_of_the_notebook(tmp_path):
     assert given == {"n": 4, "x": 1.0, "word": "12", "layers": [2, 3], "names": ["a"], "ok": False}
     assert isinstance(given["x"], float)
     for wrong in ("layers=['a']", "layers=3", "ok=0", "x=1e999", "n=None"):
-        with pytest.raises(UserError, match=f"parameter {wrong.split('=')[0]} takes"):
+        with pytest.raises(UserError, match=f"parameter {wrong.split('=')[0]} must be of type"):
             parameters.parse([wrong], [path])
 
 
