@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from .batching import length_buckets, pad_left
 from .errors import UserError
+from .kv_cache import growing
 from .models import Subject
 
 
@@ -62,6 +63,8 @@ def _decode_batch(subject, rows, same, draws, max_new, temperature, top_p, stops
                 logits_to_keep=1,
             )
             cache, logits = step_out.past_key_values, step_out.logits[:, -1]
+            if step == 0:
+                cache = growing(cache)
             if step == 0 and len(firsts) < len(rows):
                 spread = torch.tensor([firsts.index(k) for k in same], device=subject.device)
                 cache.batch_select_indices(spread)
