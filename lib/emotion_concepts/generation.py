@@ -65,12 +65,12 @@ def _decode_batch(subject, rows, same, draws, max_new, temperature, top_p, stops
             cache, logits = step_out.past_key_values, step_out.logits[:, -1]
             if step == 0:
                 cache = growing(cache)
-            if step == 0 and len(firsts) < len(rows):
-                spread = torch.tensor([firsts.index(k) for k in same], device=subject.device)
-                cache.batch_select_indices(spread)
-                logits, mask, positions = logits[spread], mask[spread], positions[spread]
-                steering.close()
-                steering.enter_context(context(live, None, None))
+                if len(firsts) < len(rows):
+                    spread = torch.tensor([firsts.index(k) for k in same], device=subject.device)
+                    cache.batch_select_indices(spread)
+                    logits, mask, positions = logits[spread], mask[spread], positions[spread]
+                    steering.close()
+                    steering.enter_context(context(live, None, None))
             token = _pick(logits, torch.from_numpy(draws[live, step]), temperature, top_p)
             for k, t in enumerate(token.tolist()):
                 if not done[k]:
