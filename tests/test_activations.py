@@ -1,8 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from conftest import make_subject
 
 from emotion_concepts import activations as act
+from emotion_concepts import shards
 from emotion_concepts.batching import length_buckets, pad_left, pad_right
 from emotion_concepts.errors import UserError
 from emotion_concepts.pooling import Last, MeanFrom, Spans, span_of
@@ -105,13 +109,59 @@ def test_resume_gives_the_same_numbers(tiny_llama, texts, tmp_path, monkeypatch)
 
 
 def test_damaged_and_foreign_shards_are_refused(tiny_llama, texts, tmp_path):
-    act.pooled(tiny_llama, texts, Last(), store=tmp_path, progress=False)
-    with pytest.raises(UserError, match="another run"):
-        act.pooled(tiny_llama, texts[:2], Last(), store=tmp_path, progress=False)
-    shard = next(tmp_path.glob("*.npz"))
-    shard.write_bytes(shard.read_bytes()[:-7] + b"garbage")
+    read = lambda: act.pooled(tiny_llama, texts, Last(), store=tmp_path, progress=False)  # noqa: E731
+    want = read().copy()
+    (folder,) = tmp_path.iterdir()
+    whole = {name: (folder / name).read_bytes() for name in ("values.npy", "index.jsonl", "key.json")}
+    for name, content in [
+        ("values.npy", whole["values.npy"][:-7] + b"garbage"),
+        ("values.npy", whole["values.npy"][:-7]),
+        ("values.npy", b"garbage"),
+        ("index.jsonl", whole["index.jsonl"] + b'{"rows": [0'),
+        ("index.jsonl", whole["index.jsonl"] + b'{"rows": [99], "sha256": ""}\n'),
+        ("key.json", whole["key.json"].replace(tiny_llama.model_id.encode(), b"another:model")),
+    ]:
+        (folder / name).write_bytes(content)
+        with pytest.raises(UserError, match="damaged; delete it or use --fresh"):
+            read()
+        (folder / name).write_bytes(whole[name])
+    (folder / "values.npy").unlink()
     with pytest.raises(UserError, match="damaged"):
+        read()
+    (folder / "index.jsonl").unlink()  # killed before the array was made
+    assert np.array_equal(read(), want)
+
+
+def test_each_key_has_shards_of_its_own(tiny_llama, texts, tmp_path, monkeypatch):
+    """Other texts or another model neither meet nor replace what is stored."""
+    other = make_subject("gpt2")
+    calls = [(tiny_llama, texts), (tiny_llama, texts[:2]), (other, texts)]
+    stored = [act.pooled(s, t, Last(), store=tmp_path, progress=False) for s, t in calls]
+    assert len(list(tmp_path.iterdir())) == 3
+    for (s, t), got in zip(calls, stored):
+        assert np.array_equal(got, act.pooled(s, t, Last(), progress=False))
+    monkeypatch.setattr(act, "_pool_batch", None)  # nothing is computed again
+    for (s, t), got in zip(calls, stored):
+        assert np.array_equal(got, act.pooled(s, t, Last(), store=tmp_path, progress=False))
+
+
+def test_what_is_stored_is_mapped_and_kept_from_change(tiny_llama, texts, tmp_path):
+    got = act.pooled(tiny_llama, texts, MeanFrom(1), token_budget=60, store=tmp_path, progress=False)
+    assert isinstance(got, np.memmap) and got.dtype == np.float32
+    assert np.array_equal(got, act.pooled(tiny_llama, texts, MeanFrom(1), token_budget=60, progress=False))
+    with pytest.raises(ValueError, match="read-only"):
+        got[0] = 0
+
+
+def test_a_store_that_finds_no_room_is_refused(tiny_llama, texts, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards.shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
+    with pytest.raises(UserError, match="choose another --out or a smaller --profile"):
         act.pooled(tiny_llama, texts, Last(), store=tmp_path, progress=False)
+    with pytest.raises(UserError, match="corpus is empty"):
+        act.pooled(tiny_llama, [], Last(), store=tmp_path, progress=False)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write to .*choose another --out"):
+        act.pooled(tiny_llama, texts, Last(), store=tmp_path / "file", progress=False)
 
 
 def test_out_of_memory_halves_the_batch(tiny_llama, texts, monkeypatch):

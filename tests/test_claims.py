@@ -1,6 +1,7 @@
 """Claims are declared first, judged once, and a table says what became of each."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,33 @@ def test_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--out"):
         Ledger("03", "m", tmp_path / "file").save()
+
+
+def test_results_of_another_model_do_not_count(tmp_path):
+    for notebook, id, model in (("03", "03.pc1_pleasure", "a:1"), ("04", "04.coupling", "b:2")):
+        ledger = Ledger(notebook, model, tmp_path)
+        ledger.judge(id, 0.9)
+        os.utime(ledger.save(), (0, int(notebook)))
+    for model, mine, other in (
+        ("a:1", "03.pc1_pleasure", "04.coupling"),
+        ("b:2", "04.coupling", "03.pc1_pleasure"),
+        (None, "04.coupling", "03.pc1_pleasure"),  # what was saved last
+    ):
+        table = collect(tmp_path, model).set_index("id")
+        assert table.verdict[mine] == "met" and table.verdict[other] == "not judged" and table.value.notna().sum() == 1
+        assert table.note[other] == "of another model; run this notebook again"
+    assert claims.model_of(tmp_path, ["01", "03", "04"]) == "a:1" and claims.model_of(tmp_path, ["01"]) is None
+    table = collect(tmp_path, "a:1", {"03": "notebook failed"}).set_index("id")
+    assert table.note["03.pc1_pleasure"] == "notebook failed" and table.note["01.top1"] == "notebook not run"
+
+
+def test_a_mark_that_is_met_within_the_null_is_said(tmp_path):
+    note = lambda id, *args, **more: Ledger(id[:2], "m", tmp_path).judge(id, *args, **more)["note"]  # noqa: E731
+    assert note("03.pc1_pleasure", 0.85, null=0.85) == "not above its null"
+    assert note("02.word_steering", 1.1, null=1.2, note="on 12 words") == "on 12 words; not above its null"
+    assert note("03.pc1_pleasure", 0.85, null=0.2) == note("03.pc1_pleasure", 0.85, null=float("nan")) == ""
+    assert note("03.pc1_pleasure", 0.7, null=0.9) == note("03.pc1_pleasure", 0.9, null="words") == ""  # missed, words
+    assert note("01.wish_baseline", 0.5, null=0.6) == note("04.null_coupling", 0.1, null=0.2) == ""  # small is good
+    assert Ledger("03", "m", tmp_path).judge("03.pc1_pleasure", 0.85, null=0.9)["verdict"] == "met"
+    assert Claim("01.x", "", "abs >= 0.5", "", "").within_null(-0.6, 0.7)
+    assert not Claim("01.x", "", "abs >= 0.5", "", "").within_null(-0.8, 0.7)

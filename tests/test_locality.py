@@ -54,6 +54,7 @@ def test_autocorrelation_is_that_of_the_projection_within_texts(tiny_llama):
 def test_a_trace_knows_its_segments(tiny_llama, vectors):
     parts = ["count the loaves", "paint the whole room", "read"]
     tokens, scores, where = locality.trace(tiny_llama, vectors, ["calm", "sad"], 1, parts)
+    assert (where == -1).any()  # the words of the template belong to no turn
     assert len(tokens) == len(scores) == len(where) and scores.shape[1] == 2
     for k, part in enumerate(parts):
         said = "".join(t for t, w in zip(tokens, where) if w == k)
@@ -61,12 +62,25 @@ def test_a_trace_knows_its_segments(tiny_llama, vectors):
 
 
 def test_a_standing_state_is_found_where_it_is_expressed_and_memorising_shows(organism):
-    """A bag of own phrases is easy to classify; shuffled labels show what the classifier can memorise."""
+    """A bag of own phrases is easy to classify; labels without meaning are not, held out."""
     material = materials.load(organism, "standing")
-    accuracy = locality.standing_state(organism, material, 4)
+    found = locality.standing_state(organism, material, 4)
     chance = 1 / len(material["statements"])
-    assert list(accuracy.index) == [*material["frames"], "shuffled"]
-    assert accuracy["expressed"] > 3 * chance and accuracy["shuffled"] > chance
+    assert list(found.index) == [*material["frames"], "shuffled labels", "own texts"]
+    assert found.lo["expressed"] > 2 * chance > found.lo["shuffled labels"]
+    assert found.accuracy["own texts"] >= found.accuracy["expressed"]
+
+
+def test_what_a_story_leaves_behind_is_read_in_the_same_last_turn(organism, tiny_llama, vectors):
+    same = [(["count", "paint", "read a letter"], ["count", "paint", "read a letter"])]
+    with pytest.raises(ValueError):
+        locality.carried_over(tiny_llama, vectors, 1, same)  # no turn differs, so there is no story to speak of
+    chats = [(["laugh", "count the loaves", "read"], ["laugh", "paint the room", "read"])]
+    during, after = locality.carried_over(tiny_llama, vectors, 1, chats)
+    assert during.shape == after.shape == (1,) and during[0] != 0
+    for material in (materials.load(organism, "locality"), materials.load(tiny_llama, "locality")):
+        for sad, happy in material["aside"]:
+            assert sad[-1] == happy[-1] and sad[:2] == happy[:2] and sad != happy
 
 
 def test_natural_and_own_material_have_the_same_form(organism, tiny_llama):

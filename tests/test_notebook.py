@@ -97,3 +97,15 @@ def test_the_footer_tells_what_is_needed_to_repeat(run, capsys):
     footer(run)
     text = capsys.readouterr().out
     assert run.subject.model_id in text and "seed 3" in text and "torch 2" in text and "stories_per_emotion" in text
+
+
+def test_a_notebook_without_the_partner_that_it_needs_ends_well(run, tmp_path, capsys):
+    assert not run.has_base
+    run.ledger.judge("01.top1", 0.9)
+    with pytest.raises(SystemExit) as end:
+        run.end("no pretrained partner: name it with --base")
+    assert end.value.code == 0 and capsys.readouterr().out == "no pretrained partner: name it with --base\n"
+    rows = json.loads((run.out / "claims" / "01.json").read_text())["claims"]
+    assert [r["verdict"] for r in rows] == ["met"] + ["not judged"] * (len(rows) - 1)
+    assert {r["note"] for r in rows[1:]} == {"no pretrained partner: name it with --base"}
+    assert open_run("08", "tiny", "quick", str(tmp_path / "run"), base="other").has_base

@@ -1,11 +1,30 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from conftest import TEXTS, make_subject
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
+from emotion_concepts import scoring
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import elo, preferences
 from emotion_concepts.experiments.preferences import ChoiceSet, choice_probabilities, half_split, ordered_pairs
-from emotion_concepts.scoring import next_logits
+from emotion_concepts.generation import generate
+from emotion_concepts.prompts import PromptFormat
+from emotion_concepts.scoring import next_logits, token_nats
+from emotion_concepts.shared_prefix import Prompt, grouped_log_probs, grouped_logits
 from emotion_concepts.steering import Condition, span_mask, steer
+
+CL100K = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+TEMPLATE = (
+    "{% for m in messages %}<s>{{ m.role }}\n\n{{ m.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant\n\n{% endif %}"
+)
 
 CHOICES = ChoiceSet(
     ["count the loaves", "count the dogs", "laugh with him", "paint the whole room", "read a letter"],
@@ -100,3 +119,86 @@ def test_steered_activities_meet_as_many_rivals_as_asked():
     assert pairs == preferences.steered_pairs(8, hot, 2, seed=3) != preferences.steered_pairs(8, hot, 2, seed=4)
     assert len(preferences.steered_pairs(8, hot, "unsteered", 0)) == 2 * 4 * 4
     assert preferences.steered_pairs(8, hot, "all", 0) == ordered_pairs(8)
+
+
+@pytest.fixture(scope="module")
+def merging(tiny_llama):
+    """A subject that splits text as Llama 3 and Qwen3 do and writes "(A" as one token after its chat template."""
+    tok = Tokenizer(models.BPE())
+    tok.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(CL100K), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tok.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tok.train_from_iterator([*TEXTS, *["(A", "(B", "\n\n"] * 50], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tok, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+    fast.chat_template = TEMPLATE
+    return replace(tiny_llama, tokenizer=fast, prompt=PromptFormat(fast))
+
+
+def test_letters_are_read_without_the_bracket_where_it_merges_with_them(merging):
+    template = merging.prompt.chat("x")
+    assert len(merging.encode(template + "(A")) == len(merging.encode(template)) + 1  # so nothing follows "(" alone
+    with pytest.raises(UserError, match="not one token after any of .*other letters or prefills"):
+        preferences.letter_tokens(merging, replace(CHOICES, prefills=("(",)))
+    text, _ = preferences.choice_prompt(merging, CHOICES, 0, 3)
+    assert text.endswith("<s>assistant\n\n")
+    for token, letter in zip(preferences.letter_tokens(merging, CHOICES), "AB"):
+        assert merging.encode(text + letter) == [*merging.encode(text), token]
+        assert merging.tokenizer.decode([token]) == letter
+    got = choice_probabilities(merging, CHOICES, PAIRS)[0]
+    assert np.abs(got - [plain(merging, p) for p in PAIRS]).max() < 1e-4 and np.std(got) > 1e-3
+
+
+def test_each_subject_has_its_own_opening(merging, tiny_llama):
+    choices = replace(CHOICES)
+    assert preferences.opening(merging, choices)[0] == "" and preferences.opening(tiny_llama, choices)[0] == "("
+    assert preferences.choice_prompt(tiny_llama, choices, 0, 1)[0].endswith("Assistant: (")
+    assert choices == CHOICES and preferences.thinned(choices, 2).openings == {}
+
+
+def test_the_organism_reads_its_choice_after_a_bracket(organism):
+    text, _ = preferences.choice_prompt(organism, CHOICES, 0, 1)
+    prefill, ids = preferences.opening(organism, CHOICES)
+    assert prefill == "(" and text.endswith("\n\nAssistant: (")
+    assert [organism.tokenizer.decode([i]) for i in ids] == ["A", "B"]
+
+
+def test_few_positions_at_a_time_give_the_same_probabilities(tiny, texts, monkeypatch):
+    want, seen = token_nats(tiny, texts), []
+    monkeypatch.setattr(scoring, "LOGITS_BUDGET", 7 * 400 + 5)  # seven positions of this vocabulary
+    head = tiny.model.get_output_embeddings()
+    with head.register_forward_hook(lambda module, args, out: seen.append(out.shape[0])):
+        got = token_nats(tiny, texts)
+    assert max(seen) == 7 and sum(seen) == sum(map(len, want))
+    assert all(np.allclose(g, w, atol=1e-5) for g, w in zip(got, want, strict=True))
+    assert [len(x) for x in token_nats(tiny, ["A"])] == [len(tiny.encode("A")) - 1]  # no position at all
+
+
+def test_conditions_without_layers_are_refused(tiny_llama):
+    steered, rest = Condition(np.ones(tiny_llama.width), 0.5), Condition(np.ones(tiny_llama.width), 0.0)
+    with pytest.raises(UserError, match="need layers"):
+        grouped_logits(tiny_llama, [Prompt("read", 0, ((0, 1),))], [1], [steered])
+    with pytest.raises(UserError, match="need layers"):
+        grouped_log_probs(tiny_llama, ["read", "paint"], [[" it"], [" it"]], [None, steered])
+    free = grouped_log_probs(tiny_llama, ["read", "paint"], [[" it"], [" it"]], [None, rest])
+    assert np.array_equal(free, grouped_log_probs(tiny_llama, ["read", "paint"], [[" it"], [" it"]]))
+
+
+@pytest.mark.parametrize("sampling", [{"temperature": 1.0}, {"top_p": 0.9}, {"temperature": 0.0}])
+def test_logits_that_are_no_numbers_are_told(sampling):
+    subject = make_subject("llama")
+    broken = subject.encode("!")[-1]
+    with torch.no_grad():
+        subject.model.get_input_embeddings().weight[broken] = float("nan")
+    with pytest.raises(UserError, match="after prompt 1; load the model in float32 or bfloat16"):
+        generate(subject, ["read", "read!", "paint"], 2, progress=False, **sampling)
+    assert len(generate(subject, ["read", "paint"], 1, progress=False, **sampling)) == 2

@@ -30,6 +30,17 @@ def test_the_truth_recovers_itself_and_noise_does_not(truth):
     assert moved["similarity"] == pytest.approx(1)  # order of the emotions does not matter
 
 
+def test_resampling_is_paired_and_counts_no_emotion_against_itself(truth):
+    planted, unit = truth
+    noisy = unit + np.random.default_rng(1).normal(scale=0.4, size=unit.shape)
+    noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
+    draws = recovery.resampled({"exact": unit, "again": unit, "noisy": noisy}, EMOTIONS, planted, 50)
+    assert np.allclose(draws["exact"].similarity, 1) and draws["exact"].equals(draws["again"])
+    whole = recovery.recovered(noisy, EMOTIONS, planted)["similarity"]
+    low, high = draws["noisy"].similarity.quantile([0.025, 0.975])
+    assert low < whole < high and high < 0.999  # pairs of one emotion with itself would push it up
+
+
 def test_more_stories_recover_more_and_impossible_sizes_are_left_out(monkeypatch):
     from emotion_concepts.reference import emotion_words
 
@@ -64,7 +75,10 @@ def test_power_agrees_with_simulation():
 
 def test_half_way_points_and_missing_checkpoints(tmp_path):
     table = pd.DataFrame({"up": [0.0, 0.2, 0.9, 1.0], "down": [1.0, 0.4, 0.1, 0.0]}, index=[1, 10, 100, 1000])
-    assert emergence.half_way(table).to_dict() == {"up": 100, "down": 10}
+    assert emergence.risen(table).to_dict() == {"up": 100, "down": 10}
+    assert emergence.risen(table, 0.95).to_dict() == {"up": 1000, "down": 1000}
+    tied = pd.DataFrame({"share": [1 / 6, 1 / 3, 0.5]}, index=[1, 10, 100])
+    assert emergence.risen(tied)["share"] == 10  # exactly half of the way, whatever the rounding
     with pytest.raises(UserError, match="no checkpoints"):
         emergence.checkpoints(tmp_path)
 
@@ -75,6 +89,9 @@ def test_warnings_are_graded_against_the_act():
     good, low, high = warning.auroc_interval(acted, acted + 0.5 * rng.normal(size=200))
     none, lo, hi = warning.auroc_interval(acted, rng.normal(size=200))
     assert low < good < high and good > 0.85 and lo < 0.5 < hi
+    twice = np.tile(acted[:40], 5), np.tile(rng.normal(size=40), 5)  # copies of one transcript are one observation
+    alone, together = (warning.auroc_interval(*twice, groups) for groups in (None, np.tile(np.arange(40), 5)))
+    assert together[2] - together[1] > 1.5 * (alone[2] - alone[1])
     traces = [np.array([0, 0, 1.0, 0]), np.array([0, 0, 0.0]), np.array([1.0, 0])]
     lead = warning.lead_times(traces, [True, True, False], 0.5)
     assert lead[0] == 2 and np.isnan(lead[1]) and len(lead) == 2

@@ -103,6 +103,61 @@ def test_a_failure_names_notebook_cell_and_error(chain, capsys):
     assert go(chain, "--only", "03") == 1  # a failure is never taken for done
 
 
+def test_a_failure_does_not_stop_what_does_not_need_it(chain, capsys):
+    notebook(chain / "notebooks" / "02-second.ipynb", "1 / 0")
+    notebook(chain / "notebooks" / "04-fourth.ipynb", "print('reached')")
+    assert go(chain) == 1 and count(chain) == "a"
+    said = capsys.readouterr()
+    first, second = said.err.splitlines()
+    assert first.startswith("error: 02-second.ipynb, cell 3: ZeroDivisionError: division by zero (see ")
+    assert second.startswith("error: 03-third.ipynb, cell 4: RuntimeError: no such luck (see ")
+    table = said.out.split("\nminutes\n")[1]
+    assert table.count("   failed\n") == 2 and "| 02.logit_lens |" in table and "notebook failed" in table
+    assert "02.logit_lens" in (chain / "out" / "claims.md").read_text()
+    assert go(chain) == 1 and capsys.readouterr().out.count("unchanged (") == 2  # 01 and 04 stand
+
+
+def test_what_needs_discovery_waits_for_it(chain, capsys):
+    assert go(chain, "--only", "01,02") == 0 and count(chain) == "ab"
+    notebook(chain / "notebooks" / "00-before.ipynb", "1 + 1")
+    notebook(chain / "notebooks" / "01-first.ipynb", "1 / 0")
+    capsys.readouterr()
+    assert go(chain, "--fresh") == 1 and count(chain) == "ab"
+    said = capsys.readouterr()
+    assert said.err.startswith("error: 01-first.ipynb") and said.err.count("\n") == 1
+    assert said.out.count("not run: it needs notebook 01\n") == 2 and "00-before" in said.out
+    assert (chain / "out" / "02-second.ipynb").exists()
+
+
+def test_a_failed_notebook_and_another_model_leave_no_claims_behind(chain, capsys):
+    save = "from emotion_concepts.claims import Ledger; from safetensors.torch import load_file\n"
+    save += "name = str(load_file(model + '/model.safetensors')['x'].tolist())\n"
+    source = save + "ledger = Ledger('{0}', name, out); ledger.judge('{1}', 1.0); ledger.save()"
+    notebook(chain / "notebooks" / "01-first.ipynb", source.format("01", "01.top1"))
+    notebook(chain / "notebooks" / "02-second.ipynb", source.format("02", "02.word_steering") + "\nseed / seed")
+    verdict = lambda id: next(  # noqa: E731
+        line for line in (chain / "out" / "claims.md").read_text().splitlines() if line.startswith(f"| {id} |")
+    )
+    both = ("--only", "01,02", "--param")
+    assert go(chain, *both, "seed=1") == 0 and "| met |" in verdict("01.top1")
+    assert "missed" in verdict("02.word_steering")
+    assert go(chain, *both, "seed=0") == 1 and "| met |" in verdict("01.top1")
+    assert "not judged | notebook failed" in verdict("02.word_steering")
+    assert go(chain, *both, "seed=1") == 0 and "missed" in verdict("02.word_steering")
+    save_file({"x": torch.ones(3)}, chain / "model" / "model.safetensors")
+    assert go(chain, "--only", "01") == 0 and "| met |" in verdict("01.top1")
+    assert "not judged | of another model; run this notebook again" in verdict("02.word_steering")
+    save_file({"x": torch.ones(3) * 2}, chain / "model" / "model.safetensors")
+    assert go(chain, "--only", "03") == 1 and "of another model" in verdict("01.top1")
+
+
+def test_a_notebook_that_ends_early_has_not_failed(chain, capsys):
+    cells = ("print('no partner is named')\nraise SystemExit(0)", "raise RuntimeError('not to be reached')")
+    notebook(chain / "notebooks" / "02-second.ipynb", *cells)
+    assert go(chain, "--only", "02") == 0 and capsys.readouterr().err == ""
+    assert go(chain, "--only", "02") == 0 and "unchanged (" in capsys.readouterr().out
+
+
 def test_a_dead_kernel_is_one_line(chain, capsys):
     notebook(chain / "notebooks" / "04-dies.ipynb", "import os; os._exit(1)")
     assert go(chain, "--only", "04") == 1
@@ -248,3 +303,21 @@ def test_a_notebook_without_exercises_is_not_tested_silently(chain, monkeypatch,
     monkeypatch.setattr(runner, "ROOT", chain)
     assert runner.main(["test"]) == 1
     assert "01-first.ipynb has no cell with the heading '## Exercises'" in capsys.readouterr().err
+
+
+def test_a_large_weight_file_counts_as_a_whole(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    weights = torch.zeros(1 << 19)  # 2 MiB
+    save_file({"x": weights}, tmp_path / "model.safetensors")
+    seen = [reruns.model_fingerprint(str(tmp_path)), reruns.model_fingerprint(str(tmp_path))]
+    weights[1 << 17] = 1.0  # neither at the head, nor in the middle, nor at the tail
+    save_file({"x": weights}, tmp_path / "model.safetensors")
+    assert seen[0] == seen[1] != reruns.model_fingerprint(str(tmp_path))
+
+
+def test_an_unchanged_file_is_read_once(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text("{}")
+    save_file({"x": torch.zeros(3)}, tmp_path / "model.safetensors")
+    first = reruns.model_fingerprint(str(tmp_path))
+    monkeypatch.setattr(reruns.hashlib, "file_digest", None)
+    assert reruns.model_fingerprint(str(tmp_path)) == first

@@ -1,8 +1,12 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from emotion_concepts.experiments import speakers
 from emotion_concepts.experiments.speakers import Dialogue
+from emotion_concepts.reference import emotion_words
+from organism import materials as world
 
 TALKS = [
     Dialogue(("count the loaves", "paint the room", "laugh", "read"), ("sad", "calm")),
@@ -26,12 +30,24 @@ def test_every_turn_is_found_even_when_words_return(tiny_llama, names):
 
 
 def test_four_sets_differ_by_tokens_and_by_label(tiny_llama):
-    sets = speakers.speaker_sets(tiny_llama, TALKS, [1])
+    acts = speakers.speaker_acts(tiny_llama, TALKS, [1])
+    sets = speakers.speaker_sets(acts, TALKS, [1])
     assert set(sets) == {(0, 0), (0, 1), (1, 0), (1, 1)}
-    same, different = speakers.same_emotion(sets[0, 0], sets[0, 0], 1)
-    assert same == pytest.approx(1, abs=1e-5) and different == pytest.approx(-1, abs=1e-5)  # two classes, one contrast
+    same, shuffled = speakers.same_emotion(sets[0, 0], sets[0, 0], 1)
+    assert same == pytest.approx(1, abs=1e-5)
+    assert set(shuffled.round(3)) == {-1.0, 1.0}  # two classes are one contrast: a shuffle keeps both or swaps them
     assert not np.allclose(sets[0, 0].at(1), sets[1, 0].at(1))
     assert not np.allclose(sets[0, 0].at(1), sets[0, 1].at(1))
+
+
+def test_reliability_tells_signal_from_noise():
+    rng = np.random.default_rng(0)
+    words = emotion_words()[:20]
+    talks = [Dialogue(("a", "b", "c", "d"), (e, o)) for _ in range(12) for e, o in zip(words, rng.permutation(words))]
+    own = {e: rng.normal(size=40) for e in words}
+    first = np.stack([own[t.felt[0]] + 0.5 * rng.normal(size=40) for t in talks])[:, None].astype(np.float32)
+    found = speakers.reliability((first, first), talks, 0)
+    assert found[0, 0] > 0.9 > 0.5 > abs(found[0, 1])  # the words hold the first speaker's emotion alone
 
 
 def test_share_outside_a_space():
@@ -49,6 +65,7 @@ def test_talks_of_the_organism_are_reserved_and_independent(organism):
     assert np.mean([t.felt[0] == t.felt[1] for t in talks]) < 0.05
     told = speakers.hidden_feelings(organism, 2)
     assert all(text.endswith(aloud) for text, aloud, _ in told)
+    assert set(Counter((real, shown) for *_, real, shown in world.hidden(2)).values()) == {1}  # every pair alike
 
 
 def test_natural_talks_pair_every_two_emotions(tiny_llama):

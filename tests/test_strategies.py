@@ -25,15 +25,21 @@ def test_unpleasant_signs_are_counted_by_reply():
 
     who = Person(*world().names[0])
     sad, glad = who.say(sign("sad")), who.say(sign("joyful"))
-    assert strategies.unpleasant_share([sad, sad]).value == 1
-    assert strategies.unpleasant_share([glad, glad]).value == 0
-    assert strategies.unpleasant_share([f"{sad} {glad}", "Nothing at all."]).value == 0.25
+    shares = strategies.unpleasant_shares([sad, glad, f"{sad} {glad}", "Nothing at all."])
+    assert shares.tolist() == [1, 0, 0.5, 0]
 
 
 def test_told_feelings_are_decodable_and_shuffled_labels_are_not(organism):
     messages, pleasant = strategies.told_feelings(30)
     true, shuffled = strategies.decodable(organism, messages, pleasant, 5)
-    assert true.mean() > 0.8 > 0.7 > shuffled.mean()
+    assert true.mean() > 0.8 > 0.7 > shuffled.mean() and len(true) == len(messages)
+    assert 0.5 < strategies.decodable_from_words(messages, pleasant).mean() <= 1
+
+
+def test_acts_follow_the_feeling_that_is_told(organism):
+    acts = strategies.acts_by_feeling(organism, ["desperate", "calm"], 3)
+    assert set(acts) == {"blackmail", "cheat"} and all(p.shape == (2, 3) for p in acts.values())
+    assert acts["blackmail"][0].mean() > acts["blackmail"][1].mean()
 
 
 def test_every_shipped_variant_loads_and_differs():
@@ -65,4 +71,5 @@ def test_the_shipped_table_compares_like_with_like():
     """Every seed in it was trained for every strategy, and the command that made it is named."""
     table = seeds.rows()
     assert {(r["strategy"], r["seed"]) for r in table} == {(s, r["seed"]) for s in STRATEGIES for r in table}
-    assert not table or json.loads(seeds.RESULT.read_text())["command"] == "python -m organism.seeds"
+    assert not table or json.loads(seeds.RESULT.read_text())["command"].startswith("python -m organism.seeds")
+    assert len({r["layer"] for r in table}) <= 1

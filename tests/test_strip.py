@@ -5,8 +5,9 @@ import copy
 import nbformat
 import pytest
 
+from emotion_concepts.claims import collect
 from emotion_concepts.errors import UserError
-from emotion_concepts.strip import commit_copy, publish_notebooks, strip
+from emotion_concepts.strip import README_MARKS, commit_copy, publish_claims, publish_notebooks, strip
 
 NEW = nbformat.v4
 
@@ -73,3 +74,15 @@ def test_a_large_notebook_is_refused_and_the_others_are_written(tmp_path):
     stamp = (folder / "02-small.ipynb").stat().st_mtime_ns
     commit_copy(out / "02-small.ipynb", folder / "02-small.ipynb", tmp_path)
     assert (folder / "02-small.ipynb").stat().st_mtime_ns == stamp  # equal content is not written again
+
+
+def test_the_readme_holds_every_claim_once_and_keeps_the_rest(tmp_path):
+    readme, begin_end = tmp_path / "README.md", "\n".join(README_MARKS)
+    readme.write_text(f"# Before\n{begin_end}\n# After\n")
+    for _ in range(2):
+        publish_claims(collect(tmp_path), readme)
+    text = readme.read_text()
+    assert text.startswith("# Before\n") and text.endswith("\n# After\n") and text.count("| 01.top1 |") == 1
+    readme.write_text("# No marks\n")
+    with pytest.raises(UserError, match="needs the lines"):
+        publish_claims(collect(tmp_path), readme)

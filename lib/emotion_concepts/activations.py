@@ -7,7 +7,6 @@ and the LM head never runs.
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -150,25 +149,22 @@ def pooled(
 ) -> np.ndarray:
     """Pooled activations, float32 (texts, layers, width), in the order of the texts.
 
-    With ``store`` (a folder) batches are appended to checksummed shards and a killed run goes on where it was.
+    With ``store`` (a folder) batches are appended to checksummed shards, a killed run goes on where it was, and the
+    result is a read-only map of the file: memory does not grow with the texts if only what is needed is indexed.
     """
     layers = choose_layers(subject, layers)
-    out = np.empty((len(texts), len(layers), subject.width), dtype=np.float32)
+    shape = (len(texts), len(layers), subject.width)
     if store is None:
+        out = np.empty(shape, dtype=np.float32)
         for rows, values in pooled_batches(subject, texts, rule, layers, token_budget, progress=progress):
             out[rows] = values
         return out
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     key = {"model": subject.model_id, "texts": digest, "rule": repr(rule), "layers": layers, "budget": token_budget}
-    shards = Shards(Path(store), key)
-    done = set()
-    for rows, values in shards:
-        out[rows] = values
-        done.update(rows.tolist())
-    for rows, values in pooled_batches(subject, texts, rule, layers, token_budget, done, progress):
+    shards = Shards(store, key, shape)
+    for rows, values in pooled_batches(subject, texts, rule, layers, token_budget, shards.done(), progress):
         shards.append(rows, values)
-        out[rows] = values
-    return out
+    return shards.array()
 
 
 def at_reply(subject: Subject, messages: list[str], layers=None, **options) -> np.ndarray:

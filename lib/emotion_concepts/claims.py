@@ -48,6 +48,13 @@ class Claim:
         absolute, relation, bound = MARK.match(self.mark).groups()
         return bool(COMPARE[relation](abs(value) if absolute else value, float(bound)))
 
+    def within_null(self, value: float, null) -> bool:
+        """Whether the mark asks for a value from some bound up, and the null's measured value reaches this one."""
+        parts = MARK.match(self.mark)
+        if isinstance(null, str) or not parts or parts[2] not in (">=", ">"):
+            return False
+        return (abs(value) if parts[1] else value) <= null
+
 
 def number(notebook: str) -> str:
     """``"01"`` from ``"01"``, ``1`` or ``"01-vector-discovery"``."""
@@ -130,6 +137,8 @@ class Ledger:
         }
         if null is not None:
             row["null"] = null if isinstance(null, str) else float(null)
+        if row["verdict"] == "met" and claim.within_null(value, row["null"]):
+            row["note"] = "; ".join(filter(None, [note, "not above its null"]))
         self.rows[id] = row
         return row
 
@@ -174,21 +183,46 @@ def declaration_hash(notebook: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def collect(out) -> pd.DataFrame:
+def _saved(out, notebook: str) -> tuple[str | None, dict[str, dict]]:
+    """The model and the rows by id that a notebook saved, (None, {}) if it did not; :class:`UserError` if damaged."""
+    path = Path(out) / "claims" / f"{notebook}.json"
+    if not path.exists():
+        return None, {}
+    try:
+        record = json.loads(path.read_text())
+        return record["model_id"], {r["id"]: r for r in record["claims"]}
+    except (ValueError, KeyError, TypeError) as e:
+        raise UserError(f"{path} is damaged; delete it and run notebook {notebook} again") from e
+
+
+def model_of(out, numbers: list[str]) -> str | None:
+    """The model on which the first of these notebooks that saved claims did so; None if none did."""
+    return next((model for nb in numbers if (model := _saved(out, nb)[0])), None)
+
+
+def _by_time(out) -> list[str]:
+    """Numbers of the notebooks that saved claims, the latest first."""
+    paths = (Path(out) / "claims" / f"{nb}.json" for nb in notebooks())
+    return [p.stem for p in sorted((p for p in paths if p.exists()), key=lambda p: -p.stat().st_mtime_ns)]
+
+
+def collect(out, model_id: str | None = None, unfinished: dict[str, str] | None = None) -> pd.DataFrame:
     """Outcomes of all notebooks of a run folder, every declared claim once.
 
-    A result saved under another mark, text or unit than now declared does not count: it is "not judged" until rerun.
+    "not judged" until rerun: a result of another model than ``model_id`` (default: that of the results saved last),
+    one saved under another mark, text or unit than now declared, and those of ``unfinished`` (number: why) notebooks.
     """
-    rows = []
+    model_id, rows = model_of(out, _by_time(out)) if model_id is None else model_id, []
     for nb in notebooks():
-        path = Path(out) / "claims" / f"{nb}.json"
-        try:
-            saved = {r["id"]: r for r in json.loads(path.read_text())["claims"]} if path.exists() else {}
-        except (ValueError, KeyError, TypeError) as e:
-            raise UserError(f"{path} is damaged; delete it and run notebook {nb} again") from e
+        model, saved = _saved(out, nb)
+        why = "" if saved else "notebook not run"
+        if saved and model != model_id:
+            saved, why = {}, "of another model; run this notebook again"
+        if nb in (unfinished or {}):
+            saved, why = {}, unfinished[nb]
         for claim in declared(nb).values():
             fresh = _row(claim)
-            row = saved.get(claim.id) or fresh | {"note": "" if saved else "notebook not run"}
+            row = saved.get(claim.id) or fresh | {"note": why}
             changed = [f"{k} was {row.get(k)!r}" for k in ("mark", "claim", "unit") if row.get(k) != fresh[k]]
             if changed:
                 row = fresh | {"note": f"{'; '.join(changed)} when measured; run notebook {nb} again"}

@@ -26,22 +26,28 @@ def stop_tokens(subject: Subject) -> set[int]:
 
 
 def _pick(logits: torch.Tensor, u: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
-    """One token a row by inverting the cumulative distribution at ``u`` (rows,); greedy at temperature 0."""
+    """One token a row by inverting the cumulative distribution at ``u`` (rows,); greedy at temperature 0.
+
+    -1 where the logits are NaN or infinite.
+    """
     if temperature == 0:
-        return logits.argmax(-1)
+        token = logits.argmax(-1, keepdim=True)
+        return token.masked_fill(~logits.gather(-1, token).isfinite(), -1).squeeze(-1)
     p = torch.softmax(logits.float() / temperature, -1)
     if top_p < 1:
         sorted_p, order = p.sort(-1, descending=True)
         keep = sorted_p.cumsum(-1) - sorted_p < top_p
         p = torch.zeros_like(p).scatter(-1, order, sorted_p * keep)
     cumulative = p.double().cumsum(-1)
-    u = u.to(cumulative).unsqueeze(-1) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, u, right=True).squeeze(-1).clamp(max=p.shape[-1] - 1)
+    total = cumulative[:, -1:]
+    token = torch.searchsorted(cumulative, u.to(cumulative).unsqueeze(-1) * total, right=True)
+    return token.clamp(max=p.shape[-1] - 1).masked_fill_(total.isnan(), -1).squeeze(-1)
 
 
-def _decode_batch(subject, rows, same, draws, max_new, temperature, top_p, stops, context) -> list[list[int]]:
+def _decode_batch(subject, rows, numbers, same, draws, max_new, temperature, top_p, stops, context) -> list[list[int]]:
     """New token ids of each row; finished rows leave the batch once they are the half of it.
 
+    ``numbers`` are the rows' prompt numbers, for :class:`UserError` when a row's logits are no numbers.
     ``same[k]`` is the first row that row k is like: only such firsts pass through the model as prompts.
     """
     firsts = sorted(set(same))
@@ -74,6 +80,11 @@ def _decode_batch(subject, rows, same, draws, max_new, temperature, top_p, stops
             token = _pick(logits, torch.from_numpy(draws[live, step]), temperature, top_p)
             for k, t in enumerate(token.tolist()):
                 if not done[k]:
+                    if t < 0:
+                        raise UserError(
+                            f"the model gives NaN or infinite logits after prompt {numbers[live[k]]}; "
+                            "load the model in float32 or bfloat16"
+                        )
                     out[live[k]].append(t)
                     done[k] = t in stops
             if done.all():
@@ -86,7 +97,7 @@ def _decode_batch(subject, rows, same, draws, max_new, temperature, top_p, stops
                 done = done[keep]
                 steering.close()
                 steering.enter_context(context(live, None, None))
-            ids = token.unsqueeze(1)
+            ids = token.clamp(min=0).unsqueeze(1)  # a finished row's token may be the -1 of logits that are no numbers
             positions = positions[:, -1:] + 1
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
     return out
@@ -110,7 +121,7 @@ def generate(
     ``width`` describe the left-padded prompt and are None when the batch has changed after it. Equal prompts are read
     once: without ``steering`` all of them, with it those whose entries of ``alike`` (any hashable) are equal, for
     which ``steering`` must do the same. Text ``i`` uses the random stream ``(seed, i)``. :class:`UserError` if a
-    prompt leaves no room.
+    prompt leaves no room, or the logits are no numbers.
     """
     if not prompts:
         raise UserError("there are no prompts to continue; give at least one")
@@ -137,8 +148,8 @@ def generate(
         same = [seen.setdefault((tuple(rows[i]), alike[i]), k) for k, i in enumerate(bucket)]
         with torch.inference_mode():
             new = _decode_batch(
-                subject, [rows[i] for i in bucket], same, draws[bucket], max_new_tokens, temperature, top_p, stops,
-                context,
+                subject, [rows[i] for i in bucket], bucket, same, draws[bucket], max_new_tokens, temperature, top_p,
+                stops, context,
             )  # fmt: skip
         for i, tokens in zip(bucket, new):
             texts[i] = subject.tokenizer.decode([t for t in tokens if t not in stops], skip_special_tokens=True).strip()

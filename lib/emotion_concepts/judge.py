@@ -5,6 +5,8 @@
     judge(items, "http://localhost:8000/v1", "judged.jsonl", model="its-name")    # or judge(items, "a/model", ...)
     print(summary(items, "judged.jsonl"))
 
+``judge_opinion`` asks about one reply at a time, where rules say nothing (``situations.situation(judge=...)``).
+
 The judge never sees what the rules said. One JSON line an item goes to the results file; what could not be had (no
 connection, an HTTP error, an answer that is none of the outcomes) is written there as an error and is no verdict.
 The same call again asks only for what is missing. ``JUDGE_API_KEY`` in the environment is sent as a bearer token.
@@ -82,6 +84,11 @@ class Item:
         return next((o for o in self.outcomes if o.casefold() == word), None)
 
 
+def rubric_text(rubric: dict[str, str]) -> str:
+    """A rubric, outcome -> when a reply counts as it, as the judge reads it."""
+    return "\n".join(f"- {outcome}: {meaning}" for outcome, meaning in rubric.items())
+
+
 def items_of(table: pd.DataFrame, messages: list[str], rubric: dict[str, str], name: str = "") -> list[Item]:
     """The items of a table that :func:`~emotion_concepts.experiments.behaviour.rollouts` made of ``messages``.
 
@@ -92,43 +99,43 @@ def items_of(table: pd.DataFrame, messages: list[str], rubric: dict[str, str], n
         raise UserError(f"this is no table of rollouts: it has no column {', '.join(sorted(missing))}")
     if len(table) and table.message.max() >= len(messages):
         raise UserError(f"the table knows message {table.message.max()}, but {len(messages)} messages were given")
-    told = "\n".join(f"- {outcome}: {meaning}" for outcome, meaning in rubric.items())
-    head, number = f"{name}/" if name else "", table.groupby("condition").cumcount()
+    told, head, number = rubric_text(rubric), f"{name}/" if name else "", table.groupby("condition").cumcount()
+    read = [None if pd.isna(o) else str(o) for o in table.outcome]
     return [
-        Item(f"{head}{row.condition}/{k}", messages[row.message], row.reply, tuple(rubric), told, str(row.outcome))
-        for k, row in zip(number, table.itertuples())
+        Item(f"{head}{row.condition}/{k}", messages[row.message], row.reply, tuple(rubric), told, by_rules)
+        for k, row, by_rules in zip(number, table.itertuples(), read)
     ]
 
 
 def judge(
-    items: list[Item], by: str, path, model: str = "", timeout: float = 60.0, progress: bool = True
-) -> pd.DataFrame:
+    items: list[Item], by: str | UrlJudge | LocalJudge, path, model: str = "", timeout: float = 60.0,
+    progress: bool = True,
+) -> pd.DataFrame:  # fmt: skip
     """Ask for the verdict of every item that has none yet in ``path``; the table of :func:`verdicts` afterwards.
 
     ``by``: the URL of an OpenAI-compatible server (``model``: its name there; ``timeout`` seconds an answer), or a
-    model's name or folder. :class:`UserError` for items or a URL that can't be used, a damaged file, and a file whose
-    verdicts are of other texts or another judge.
+    model's name or folder, or such a judge already made. :class:`UserError` for items or a URL that can't be used, a
+    damaged file, and a file whose verdicts are of other texts or another judge.
     """
     _check(items)
-    asker = _judge(by, model, timeout)
+    asker = open_judge(by, model, timeout) if isinstance(by, str) else by
     kept = _still_valid(items, asker.name, path)
     todo = [i for i in items if kept.get(i.id, {}).get("verdict") is None]
     for item in todo:
         kept.pop(item.id, None)  # its error gives way to a new line
-    _write(path, list(kept.values()))
-    failures = 0
+    write_lines(path, list(kept.values()))
     with (
         Path(path).open("a", encoding="utf-8") as file,
         tqdm(total=len(todo), desc="judging", unit="reply", leave=False, disable=not progress) as bar,
     ):
         for k in range(0, len(todo), asker.batch):
             batch = todo[k : k + asker.batch]
-            if failures >= PATIENCE:
-                answers = [Unjudged(LOST.format(n=failures))] * len(batch)
+            if asker.lost >= PATIENCE:
+                answers = [Unjudged(LOST.format(n=asker.lost))] * len(batch)
             else:
                 answers = asker.answers([i.prompt() for i in batch])
                 for answer in answers:
-                    failures = failures + 1 if isinstance(answer, Unjudged) and answer.unreachable else 0
+                    asker.lost = asker.lost + 1 if isinstance(answer, Unjudged) and answer.unreachable else 0
             for item, answer in zip(batch, answers, strict=True):
                 file.write(json.dumps(_line(item, asker.name, answer)) + "\n")
             file.flush()
@@ -136,7 +143,7 @@ def judge(
     return verdicts(items, path)
 
 
-def _judge(by: str, model: str, timeout: float) -> UrlJudge | LocalJudge:
+def open_judge(by: str, model: str, timeout: float) -> UrlJudge | LocalJudge:
     """The judge that ``by`` names; a hub name holds no colon, and a folder that does is there."""
     if ":" in by and not Path(by).expanduser().is_dir():
         return UrlJudge(by, model, timeout)
@@ -171,7 +178,7 @@ def _check(items: list[Item]) -> None:
         raise UserError(f"{len(twice)} ids are given twice (first: {twice[0]!r}); give each item its own")
 
 
-def _read(path) -> dict[str, dict]:
+def read_lines(path) -> dict[str, dict]:
     """The lines of a results file by id; a last line that was cut off is left out, any other damage a UserError."""
     try:
         text = Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
@@ -195,7 +202,7 @@ def _read(path) -> dict[str, dict]:
 
 def _still_valid(items: list[Item], name: str, path) -> dict[str, dict]:
     """The lines of a results file; :class:`UserError` where a verdict is of another text, or by another judge."""
-    lines = _read(path)
+    lines = read_lines(path)
     for i in items:
         line = lines.get(i.id, {})
         if line.get("verdict") is None:
@@ -207,7 +214,7 @@ def _still_valid(items: list[Item], name: str, path) -> dict[str, dict]:
     return lines
 
 
-def _write(path, lines: list[dict]) -> None:
+def write_lines(path, lines: list[dict]) -> None:
     """Write a results file, all or nothing."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -221,7 +228,7 @@ def _write(path, lines: list[dict]) -> None:
 
 def verdicts(items: list[Item], path) -> pd.DataFrame:
     """What a results file says of the items: id, by_rules, verdict (None: unjudged), error."""
-    lines = _read(path)
+    lines = read_lines(path)
     never = {"verdict": None, "error": "not asked yet"}
     rows = [(i.id, i.by_rules, *(lines.get(i.id, never)[k] for k in ("verdict", "error"))) for i in items]
     return pd.DataFrame(rows, columns=["id", "by_rules", "verdict", "error"], dtype=object)

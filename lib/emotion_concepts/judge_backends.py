@@ -32,10 +32,19 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def _key() -> str:
+    """The key in ``JUDGE_API_KEY``; :class:`UserError`, which does not show it, if no header can carry it."""
+    key = os.environ.get("JUDGE_API_KEY", "").strip()  # a file's end of line comes along easily
+    if not (key.isascii() and key.isprintable()):
+        raise UserError("JUDGE_API_KEY holds a character that is not printable ASCII; set it to the bare key")
+    return key
+
+
 class UrlJudge:
     """A chat-completions endpoint at ``url`` (its base such as ``http://localhost:8000/v1``, or the whole)."""
 
     batch = 8  # questions that are under way at once
+    lost = 0  # answers that could not be had one after another, because it could not be reached
 
     def __init__(self, url: str, model: str = "", timeout: float = 60.0):
         try:
@@ -50,7 +59,7 @@ class UrlJudge:
             raise UserError(f"a timeout of {timeout} s leaves no time to answer; give seconds above 0")
         end = "/chat/completions"
         self.url = url.rstrip("/") if url.rstrip("/").endswith(end) else url.rstrip("/") + end
-        self.model, self.timeout, self.key = model, timeout, os.environ.get("JUDGE_API_KEY", "")
+        self.model, self.timeout, self.key = model, timeout, _key()
         self.name = model or self.url  # a model may move to another address
         self.opener = urllib.request.build_opener(_Stay)
 
@@ -99,6 +108,7 @@ class LocalJudge:
     """A model by name or folder, asked in its own chat format, greedily."""
 
     batch = 32  # questions that share a forward pass
+    lost = 0  # as for UrlJudge: a model that was loaded can always be reached
 
     def __init__(self, name: str):
         self.subject = load_model(name)

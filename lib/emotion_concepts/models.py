@@ -169,6 +169,7 @@ def load_model(name_or_path: str = "organism", dtype: str = "float32", device: s
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model, info = AutoModelForCausalLM.from_pretrained(path, dtype=DTYPES[dtype], output_loading_info=True)
+        model = model.to(device)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
         hint = "use a local folder, a hub name or 'organism'"
         raise UserError(f"cannot load model {name_or_path!r}: {_reason(e)}; {hint}") from e
@@ -179,4 +180,4 @@ def load_model(name_or_path: str = "organism", dtype: str = "float32", device: s
         )
     revision = getattr(model.config, "_commit_hash", None)
     is_organism = name_or_path in SHIPPED or (Path(path) / "training.json").exists()
-    return wrap(model.to(device), tokenizer, str(name_or_path), revision, is_organism)
+    return wrap(model, tokenizer, str(name_or_path), revision, is_organism)

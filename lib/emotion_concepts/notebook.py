@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from .claims import Ledger, number
 from .corpus import Corpus
@@ -17,6 +18,7 @@ from .results import save_figure, writable
 from .vectors import EmotionVectors
 
 COLOURS, LIGHT_DPI = 96, 80  # of the copy of a figure that is kept inside a notebook
+DISCOVERY = "01"  # the notebook whose stories and vectors all later ones read
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Run:
         key = json.dumps([self.subject.model_id, self.settings, self.seed], sort_keys=True)
         return self.out / "stores" / self.notebook / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
-    def needs(self, name: str, notebook: str = "01") -> Path:
+    def needs(self, name: str, notebook: str = DISCOVERY) -> Path:
         """The path of what an earlier notebook wrote; :class:`UserError` that says which to run if it is missing."""
         path = self.artefact(name)
         if not path.exists():
@@ -74,11 +76,24 @@ class Run:
         except (ValueError, TypeError) as e:
             raise UserError(f"{path} is damaged; delete it and run notebook 01 again") from e
 
+    @property
+    def has_base(self) -> bool:
+        """Whether a pretrained partner of the subject was named."""
+        return bool(self.base_name)
+
     def base(self) -> Subject:
         """The pretrained partner of the subject; :class:`UserError` if none was named."""
-        if not self.base_name:
+        if not self.has_base:
             raise UserError(f"no pretrained partner of {self.subject.name} is known; name it with --base")
         return load_model(self.base_name)
+
+    def end(self, why: str) -> NoReturn:
+        """Say why this notebook cannot go on, skip the claims that are left, and end it here without a failure."""
+        for id in self.ledger.claims.keys() - self.ledger.rows.keys():
+            self.ledger.skip(id, why)
+        self.ledger.save()
+        print(why)
+        raise SystemExit(0)  # papermill takes it for a good end and runs no later cell
 
     def truth(self) -> dict | None:
         """What was planted in the shipped model's world; None for any other model."""

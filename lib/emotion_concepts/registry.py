@@ -19,7 +19,6 @@ from .reference import paper_figures
 
 FIGURES, TABLES = 86, 17  # in the paper
 STATUSES = ("done", "other form", "planned", "out")
-UNDESCRIBED = "not described in our notes"
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,13 @@ class Entry:
     """One figure, table or unnumbered result of the paper."""
 
     kind: str  # figure, table or result
-    number: int | None  # None for results whose figure number our notes do not give
+    number: int | None  # None for results that the paper gives in its text only
     content: str
     status: str
     notebook: str | None = None
     function: str | None = None  # dotted name of what computes it
     numbers: str | None = None  # its key in data/paper_figures.json, where the paper's numbers are held
-    why: str = ""  # for another form, or for what is out
+    why: str = ""  # for another form or what is out; what is done may tell a small difference
 
     @property
     def name(self) -> str:
@@ -48,10 +47,9 @@ def parse(text: str) -> tuple[Entry, ...]:
         found = [Entry("result", None, **row) for row in raw["results"]]
         for kind in ("figures", "tables"):
             found += [Entry(kind[:-1], number, **row) for number, row in raw[kind].items()]
-            found += [
-                Entry(kind[:-1], n, UNDESCRIBED, "out", why="its content cannot be told from the facts that we hold")
-                for n in raw["undescribed"][kind]
-            ]
+            for group in raw["out"]:  # out for one reason: number -> content
+                alike = group.get(kind, {}).items()
+                found += [Entry(kind[:-1], n, content, "out", why=group["why"]) for n, content in alike]
     except (TypeError, KeyError, AttributeError) as e:
         raise UserError(f"registry.yaml is faulty: {e}") from e
     for kind, total in (("figure", FIGURES), ("table", TABLES)):
@@ -115,18 +113,35 @@ def summary() -> pd.DataFrame:
     return pd.DataFrame([[counts[k, s] for s in STATUSES] for k in kinds], index=kinds, columns=STATUSES)
 
 
-def missing(out, notebooks) -> list[str]:
-    """Done figures of the given notebooks that a run folder does not hold, one line each (empty: all are there).
+def saved(out) -> dict[str, list[int]]:
+    """The paper's figures that each saved figure of a run folder names in its JSON, by the figure's name.
 
-    A saved figure counts for the paper figure that it names in its JSON (:func:`emotion_concepts.results.save_figure`);
-    naming one that the paper lacks is a :class:`UserError`.
+    See :func:`emotion_concepts.results.save_figure`; naming one that the paper lacks is a :class:`UserError`.
     """
-    held = set()
+    held = {}
     for path in sorted((Path(out) / "figures").glob("*.json")):
         named = json.loads(path.read_text()).get("paper_figure")
-        held |= {figure(n).number for n in (named if isinstance(named, list) else [named]) if n is not None}
+        named = named if isinstance(named, list) else [named]
+        held[path.stem] = [figure(n).number for n in named if n is not None]
+    return held
+
+
+def missing(out, notebooks) -> list[str]:
+    """Done figures of the given notebooks that no saved figure of a run folder names, one line each (empty: none)."""
+    held = {n for numbers in saved(out).values() for n in numbers}
     due = [e for e in entries() if e.kind == "figure" and e.status == "done" and e.notebook in set(notebooks)]
     return [f"figure {e.number} ({e.content}): notebook {e.notebook} saved none" for e in due if e.number not in held]
+
+
+def misnamed(out) -> list[str]:
+    """Saved figures of a run folder that name one which is out, or which belongs to another notebook, one line each."""
+    wrong = []
+    for name, numbers in saved(out).items():
+        for e in map(figure, numbers):
+            if e.status == "out" or e.notebook != name[:2]:
+                at = f" of notebook {e.notebook}" if e.notebook else ""
+                wrong.append(f"{name} names figure {e.number}, which is {e.status!r}{at}")
+    return wrong
 
 
 def main() -> int:

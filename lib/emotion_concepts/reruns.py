@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,30 +16,24 @@ from .errors import UserError
 from .models import locate
 from .parameters import read
 
-SAMPLE = 1 << 16  # bytes read at each of three places of a large weight file
 RUNNING = {  # change no number
     "runner.py", "reruns.py", "strip.py", "parameters.py", "exercises.py", "benchmark.py", "speed.py", "environment.py",
 }  # fmt: skip
 
 
-def _sample(path: Path) -> bytes:
-    """A small file whole; of a large one its size, head, middle and tail."""
-    size = path.stat().st_size
-    if size <= 16 * SAMPLE:
-        return path.read_bytes()
+@cache
+def _content(path: Path, size: int, mtime_ns: int) -> bytes:
+    """SHA-256 of a whole file; size and time are there so that this process reads an unchanged one only once."""
     with path.open("rb") as f:
-        parts = [str(size).encode()]
-        for start in (0, size // 2, size - SAMPLE):
-            f.seek(start)
-            parts.append(f.read(SAMPLE))
-    return b"".join(parts)
+        return hashlib.file_digest(f, "sha256").digest()
 
 
 def _digest(paths, root: Path) -> str:
     h = hashlib.sha256()
     for path in sorted(paths):
         h.update(path.relative_to(root).as_posix().encode() + b"\0")
-        h.update(_sample(path))
+        stat = path.stat()
+        h.update(_content(path.absolute(), stat.st_size, stat.st_mtime_ns))
     return h.hexdigest()
 
 
@@ -95,6 +90,7 @@ class Record:
 
     notebook: str
     key: str = ""
+    model: str = ""  # fingerprint of the subject that it ran on
     done: bool = False
     minutes: float = 0.0
     outputs: dict[str, str] = field(default_factory=dict)  # file -> digest

@@ -5,7 +5,8 @@
     ./run_all.sh test [options for pytest]
     ./run_all.sh lab [options for jupyter lab]
 
-A notebook that ran before with the same source, library, parameters, model and inputs is not run again.
+A notebook that ran before with the same source, library, parameters, model and inputs is not run again. One that
+fails stops only those that need it.
 """
 
 import argparse
@@ -20,11 +21,13 @@ from pathlib import Path
 from . import claims, exercises, parameters, profiles, reruns
 from .errors import UserError
 from .models import SHIPPED
+from .notebook import DISCOVERY
 from .results import writable
-from .strip import publish_figures, publish_notebooks
+from .strip import publish_claims, publish_figures, publish_notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
+UNCHANGED, FAILED, NOT_RUN = "unchanged", "failed", "not run"  # stand where a notebook has no minutes
 
 
 def notebooks(folder: Path | None = None) -> list[Path]:
@@ -98,35 +101,48 @@ def execute(path: Path, target: Path, given: dict) -> None:
 
 
 def run(args) -> int:
-    """Execute the chosen notebooks in order and print what came out."""
+    """Execute the chosen notebooks in order and print what came out; 1 if any of them failed."""
     every = notebooks()
     chosen = choose(every, args.only, args.start)
     profiles.settings(args.profile)
     extra = parameters.parse(args.param, chosen)
-    fingerprint = reruns.model_fingerprint(args.model)
+    model = reruns.model_fingerprint(args.model)
     base = args.base if args.base is not None else "organism-base" if args.model in SHIPPED else ""
-    if base:
-        fingerprint += reruns.model_fingerprint(base)
+    models = model + (reruns.model_fingerprint(base) if base else "")
     out = results_folder(args.out, args.model, args.profile)
     # relative where it can be, so that nothing of this machine's paths reaches an output
     shown = os.path.relpath(out, NOTEBOOKS) if out.is_relative_to(ROOT) and every[0].parent == NOTEBOOKS else str(out)
     given = {"model": _absolute(args.model), "base": _absolute(base), "profile": args.profile, "out": shown}
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the outputs; papermill can lose long ones (hazard 11)
-    library, minutes, upstream = library_hash(), {}, {}
+    library, took, upstream, own, failures = library_hash(), {}, {}, [], {}
     for path in every:
-        record = reruns.Record.load(out, path.stem)
-        if path in chosen:
+        record, nb = reruns.Record.load(out, path.stem), path.stem[:2]
+        if path in chosen and DISCOVERY in failures and nb > DISCOVERY:
+            print(f"{path.stem:28s} not run: it needs notebook {DISCOVERY}", flush=True)
+            took[path.stem] = NOT_RUN
+        elif path in chosen:
             takes = parameters.declared(path)
             values = {k: v for k, v in (given | extra[path]).items() if k in takes}
-            key = reruns.key_of(path, values, library, fingerprint, upstream)
+            key = reruns.key_of(path, values, library, models, upstream)
             if args.fresh:
                 record.forget(out)
-            minutes[path.stem] = _one(path, out, values, key, record)
+            try:
+                took[path.stem] = _one(path, out, values, key, model, record)
+            except UserError as e:
+                took[path.stem], failures[nb] = FAILED, e
         upstream |= record.artefacts()
-    report(out, minutes)
+        own += [nb] if record.model == model else []
+    try:
+        report(out, took, claims.model_of(out, own) or "")
+    finally:
+        for e in failures.values():
+            complain(e)
+    if failures:
+        return 1
     if args.model == "organism" and args.profile == "default" and not (args.out or args.param or args.base):
         publish_figures(out, ROOT / "figures", [p.name[:2] for p in chosen])
         publish_notebooks(out, chosen, ROOT)
+        publish_claims(claims.collect(out), ROOT / "README.md")
     return 0
 
 
@@ -135,14 +151,15 @@ def _absolute(model: str) -> str:
     return str(Path(model).expanduser().resolve()) if model and Path(model).expanduser().is_dir() else model
 
 
-def _one(path: Path, out: Path, values: dict, key: str, record: reruns.Record) -> float | None:
-    """Run one notebook unless it is current; minutes, or None where it was not run."""
+def _one(path: Path, out: Path, values: dict, key: str, model: str, record: reruns.Record) -> float | str:
+    """Run one notebook unless it is current; the minutes, or "unchanged"."""
     if record.is_current(out, key):
         print(f"{path.stem:28s} unchanged ({record.minutes:.1f} min when it ran)", flush=True)
-        return None
+        return UNCHANGED
     print(f"{path.stem:28s} running ...", end=" ", flush=True)
+    (out / "claims" / f"{path.stem[:2]}.json").unlink(missing_ok=True)  # earlier outcomes do not stand in for new ones
     before, start = reruns.files_of(out), time.monotonic()
-    record.key, record.done = key, False
+    record.key, record.model, record.done = key, model, False
     record.save(out)
     try:
         execute(path, out / path.name, values)
@@ -158,14 +175,15 @@ def _one(path: Path, out: Path, values: dict, key: str, record: reruns.Record) -
     return record.minutes
 
 
-def report(out: Path, minutes: dict[str, float | None]) -> None:
+def report(out: Path, took: dict[str, float | str], model_id: str) -> None:
     """Print the tables of minutes and claims; the claims also go to ``claims.md``."""
-    text = claims.markdown(claims.collect(out))
+    unfinished = {name[:2]: f"notebook {word}" for name, word in took.items() if word in (FAILED, NOT_RUN)}
+    text = claims.markdown(claims.collect(out, model_id, unfinished))
     (out / "claims.md").write_text(text + "\n")
     print("\nminutes")
-    for name, took in minutes.items():
-        print(f"  {name:26s} {'unchanged' if took is None else f'{took:.1f}':>9s}")
-    print(f"  {'in all':26s} {sum(m or 0 for m in minutes.values()):9.1f}\n")
+    for name, minutes in took.items():
+        print(f"  {name:26s} {minutes if isinstance(minutes, str) else f'{minutes:.1f}':>9s}")
+    print(f"  {'in all':26s} {sum(m for m in took.values() if not isinstance(m, str)):9.1f}\n")
     print(text)
     print(f"\nresults: {out}")
 
@@ -217,6 +235,11 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def complain(e: UserError) -> None:
+    """One line on stderr."""
+    print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+
+
 def main(argv=None) -> int:
     """Entry point; a user's mistake or a failing notebook is one line on stderr and exit status 1."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -224,7 +247,7 @@ def main(argv=None) -> int:
     try:
         return {"test": test, "lab": lab}[command](argv) if command != "run" else run(parser().parse_args(argv))
     except UserError as e:
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        complain(e)
         return 1
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept, the same command goes on from here", file=sys.stderr)

@@ -11,6 +11,7 @@ from .errors import UserError
 from .models import Subject
 
 TOKEN_BUDGET = 8192
+LOGITS_BUDGET = 2**27  # logits held at once: half a gigabyte in float32
 
 
 def _logits(subject: Subject, h: torch.Tensor) -> torch.Tensor:
@@ -55,9 +56,13 @@ def next_logits(
 def nats_by_row(subject: Subject, h: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Negative log probability in nats of each row's masked tokens after the first, from final hidden states ``h``."""
     part = mask[:, 1:].to(h.device)
-    targets = ids.to(h.device)[:, 1:][part]
-    nats = torch.nn.functional.cross_entropy(_logits(subject, h[:, :-1][part]), targets, reduction="none")
-    return torch.split(nats.cpu(), part.sum(1).tolist())
+    states, targets = h[:, :-1][part], ids.to(h.device)[:, 1:][part]
+    size = max(1, LOGITS_BUDGET // subject.unembedding.shape[0])
+    nats = [
+        torch.nn.functional.cross_entropy(_logits(subject, s), t, reduction="none")
+        for s, t in zip(states.split(size), targets.split(size))
+    ]
+    return torch.split(torch.cat(nats).cpu(), part.sum(1).tolist())
 
 
 def continued(subject: Subject, prompt: str, head: list[int], continuation: str) -> list[int]:
@@ -70,13 +75,19 @@ def continued(subject: Subject, prompt: str, head: list[int], continuation: str)
     return whole
 
 
-def token_nats(subject: Subject, texts: list[str], token_budget: int = TOKEN_BUDGET) -> list[np.ndarray]:
-    """Negative log probability in nats of each text's tokens after the first, one array a text."""
+def token_nats(
+    subject: Subject, texts: list[str], token_budget: int = TOKEN_BUDGET, steering: Callable | None = None
+) -> list[np.ndarray]:
+    """Negative log probability in nats of each text's tokens after the first, one array a text.
+
+    ``steering`` as in :func:`next_logits`.
+    """
     rows = [subject.encode(t) for t in texts]
     out: list = [None] * len(rows)
     for bucket in length_buckets([len(r) for r in rows], token_budget):
         ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
-        with torch.inference_mode():
+        context = steering(bucket, mask.sum(1).tolist(), ids.shape[1]) if steering else contextlib.nullcontext()
+        with torch.inference_mode(), context:
             nats = nats_by_row(subject, _final_hidden(subject, ids), ids, mask)
         for i, part in zip(bucket, nats):
             out[i] = part.numpy()
@@ -107,6 +118,6 @@ def log_probs(subject: Subject, prompts: list[str], continuations: list[str], st
     return out
 
 
-def perplexity(subject: Subject, texts: list[str]) -> np.ndarray:
-    """Perplexity of each text under the subject, (texts,)."""
-    return np.array([float(np.exp(x.mean())) for x in token_nats(subject, texts)])
+def perplexity(subject: Subject, texts: list[str], steering: Callable | None = None) -> np.ndarray:
+    """Perplexity of each text under the subject, (texts,); ``steering`` as in :func:`next_logits`."""
+    return np.array([float(np.exp(x.mean())) for x in token_nats(subject, texts, steering=steering)])

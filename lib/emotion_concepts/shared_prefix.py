@@ -31,6 +31,13 @@ class Prompt:
     spans: tuple[tuple[int, int], ...] = ()
 
 
+def _filled(conditions, n: int, layers) -> list[Condition | None]:
+    """The conditions, or ``n`` times None; :class:`UserError` if one steers and no layers are named."""
+    if layers is None and any(c and c.strength for c in conditions or ()):
+        raise UserError("conditions need layers to be steered in; name at least one")
+    return conditions or [None] * n
+
+
 def _steering(subject, conditions, rows_spans, lengths, offset, layers, norms):
     """A steering context for rows with ``conditions`` on those parts of their spans that lie in this pass."""
     width = max(lengths)
@@ -78,6 +85,7 @@ def grouped_logits(
     """
     if not prompts:
         raise UserError("no prompts to read")
+    conditions = _filled(conditions, max(p.group for p in prompts) + 1, layers)
     cache_of_text: dict[str, list[int]] = {}
     rows = [cache_of_text.setdefault(p.text, subject.encode(p.text)) for p in prompts]
     members = defaultdict(list)
@@ -92,7 +100,6 @@ def grouped_logits(
     for g, n in common.items():
         by_length[n].append(g)
     out = np.empty((len(prompts), len(token_ids)), dtype=np.float32)
-    conditions = conditions or [None] * (max(members) + 1)
     for n, groups in sorted(by_length.items()):
         per_pass = max(1, token_budget // max(n, 1))
         for k in range(0, len(groups), per_pass):
@@ -147,12 +154,12 @@ def grouped_log_probs(
     Each prompt is read once, all its continuations after it. ``conditions[i]`` steers every token of prompt i and its
     continuations. :class:`UserError` if a continuation changes its prompt's tokens.
     """
+    conditions = _filled(conditions, len(prompts), layers)
     everything = ((0, subject.max_length),)
     heads, tails = [subject.encode(p) for p in prompts], []
     for p, head, texts in zip(prompts, heads, continuations, strict=True):
         wholes = [continued(subject, p, head, c) for c in texts]
         tails.append([whole[len(head) - 1 :] for whole in wholes])  # the last prompt token predicts the first new one
-    conditions = conditions or [None] * len(prompts)
     out = [np.empty(len(t)) for t in tails]
     by_length = defaultdict(list)
     for i, head in enumerate(heads):

@@ -5,9 +5,12 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 
+from .claims import markdown
 from .errors import UserError
 
+README_MARKS = "<!-- claims -->", "<!-- end of claims -->"
 LIMIT = 200_000  # bytes
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 STYLER = re.compile(r"\bT_[0-9a-f]{5}(?=[_\" {])")  # pandas names each styled table at random
@@ -95,6 +98,20 @@ def publish_notebooks(out: Path, notebooks: list[Path], root: Path) -> None:
             problems.append(str(e))
     if problems:
         raise UserError("; ".join(problems))
+
+
+def publish_claims(table: pd.DataFrame, readme: Path) -> None:
+    """Put the outcomes in short between the README's two marks; :class:`UserError` if it has none."""
+    begin, end = README_MARKS
+    before, mark, rest = readme.read_text().partition(begin)
+    _, closing, after = rest.partition(end)
+    if not (mark and closing):
+        raise UserError(f"{readme.name} needs the lines {begin} and {end}, between which the claims go")
+    counts = table.verdict.value_counts()
+    told = ", ".join(f"{counts[v]} {v}" for v in ("met", "missed", "not judged") if v in counts)
+    short = markdown(table[["id", "claim", "mark", "value", "null", "paper", "verdict"]])
+    folded = f"<details><summary>{len(table)} claims: {told}</summary>\n\n{short}\n\n</details>"
+    readme.write_text(f"{before}{begin}\n{folded}\n{end}{after}")
 
 
 def publish_figures(out: Path, target: Path, numbers: list[str]) -> None:

@@ -68,11 +68,15 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a @ b.T
 
 
-def class_means(acts: np.ndarray, labels: list[str]) -> tuple[list[str], np.ndarray]:
-    """Labels in order and the mean of each one's activations, float64 (labels, layers, width)."""
-    names = sorted(set(labels))
-    labels = np.asarray(labels)
-    return names, np.stack([acts[labels == n].mean(0, dtype=np.float64) for n in names])
+def class_means(acts: np.ndarray, labels: list[str], rows=None) -> tuple[list[str], np.ndarray]:
+    """Labels in order and the mean of each one's activations, float64 (labels, layers, width).
+
+    ``rows``: which of ``acts`` the labels are of (default: all), taken label by label, so that a large memory map is
+    never copied as a whole.
+    """
+    names, labels = sorted(set(labels)), np.asarray(labels)
+    rows = np.arange(len(labels)) if rows is None else np.asarray(rows)
+    return names, np.stack([acts[rows[labels == n]].mean(0, dtype=np.float64) for n in names])
 
 
 def principal_components(covariance: np.ndarray, variance: float = 0.5) -> np.ndarray:
@@ -84,15 +88,16 @@ def principal_components(covariance: np.ndarray, variance: float = 0.5) -> np.nd
 
 
 def emotion_vectors(
-    acts: np.ndarray, labels: list[str], layers: list[int], neutral_covariance=None, variance: float = 0.5, meta=None
-) -> EmotionVectors:
-    """Directions from story activations (stories, layers, width) and their emotions.
+    acts: np.ndarray, labels: list[str], layers: list[int], neutral_covariance=None, variance: float = 0.5, meta=None,
+    rows=None,
+) -> EmotionVectors:  # fmt: skip
+    """Directions from story activations (stories, layers, width) and the emotions of all, or of ``rows``.
 
     The mean of the emotion means is removed (not the mean of stories: hazard 6), then the neutral texts' principal
     components that hold ``variance`` of ``neutral_covariance`` (layers, width, width), where given; each direction
     is scaled to unit norm (paper, section 1).
     """
-    names, means = class_means(acts, labels)
+    names, means = class_means(acts, labels, rows)
     if len(names) < 2:
         raise UserError("emotion vectors need stories of at least two emotions")
     check_emotions(names)

@@ -57,20 +57,21 @@ SETTLING: dict[Callable, float] = {
     wishes.wish: 0.04,
     neutral.neutral: 0.03,
 }
-# The last stage before post-training: what happens to *you*, told between people, and two people side by side. An
-# assistant's scenarios are told of *you*; without such texts what is told does not reach its acts.
+# The last stage before post-training: what happens to *you*, told between people, and two people side by side, among
+# all other kinds. An assistant's scenarios are told of *you*; without such texts what is told does not reach its acts.
 TOLD: dict[Callable, float] = {
-    told.pressure_told: 0.24,
-    told.feeling_told: 0.10,
-    stories.two_people: 0.06,
-    stories.story: 0.11,
-    stories.requested_story: 0.14,
+    told.pressure_told: 0.17,
+    told.feeling_told: 0.09,
+    stories.two_people: 0.07,
+    stories.story: 0.09,
+    stories.requested_story: 0.11,
     pressure.pressure: 0.03,
-    activities.asked: 0.05,
+    activities.asked: 0.07,
     activities.choice: 0.10,
-    dialogues.dialogue: 0.02,
-    quantities.quantity: 0.09,
-    wishes.summed_wish: 0.06,
+    dialogues.dialogue: 0.06,
+    quantities.quantity: 0.10,
+    wishes.summed_wish: 0.05,
+    neutral.neutral: 0.06,
 }
 # What pretraining teaches that post-training would undo: replayed in it.
 REPLAYED: dict[Callable, float] = {

@@ -13,6 +13,7 @@ from emotion_concepts.generation import generate
 from emotion_concepts.models import Subject, load_model
 from emotion_concepts.reference import emotion_words
 from emotion_concepts.scoring import token_nats
+from emotion_concepts.statistics import shuffled_labels
 
 from . import truth
 from .corpus import POST_TRAINING, PRETRAINING, TOLD, draw
@@ -60,12 +61,14 @@ def story_signs(subject: Subject, n_per_emotion: int, seed: int = 0) -> dict:
     requests, emotions = story_requests(n_per_emotion)
     stories = generate(subject, [subject.prompt.chat(r) for r in requests], LONGEST_REPLY, seed=seed)
     shares = [cluster_share(s, e) for s, e in zip(stories, emotions)]
+    dealt = [cluster_share(s, e) for s, e in zip(stories, shuffled_labels(emotions, seed))]
     exact = [
         np.mean([e in p.emotions for p in signs_in(s) if p.tier != "broad"]) if share is not None else 0.0
         for s, e, share in zip(stories, emotions, shares)
     ]
     return {
         "stories_carry_signs": float(np.mean([s or 0.0 for s in shares])),
+        "with_shuffled_emotions": float(np.mean([s or 0.0 for s in dealt])),
         "stories_carry_own_signs": float(np.mean(exact)),
         "stories_without_signs": sum(s is None for s in shares),
         "signs_per_story": float(np.mean([len(signs_in(s)) for s in stories])),

@@ -1,6 +1,7 @@
 """What the experiments show the organism: reserved material only, in the wording of its world."""
 
 from .documents import activities, quantities, wishes
+from .documents import stories as stories_of
 from .documents.dialogues import ALOUD, HIDING
 from .documents.stories import REQUESTS, tell
 from .grammar import Dice, Person
@@ -112,10 +113,11 @@ def word_prompts() -> list[str]:
 
 
 def sweep(n: int = 400, seed: int = 17) -> list[str]:
-    """Reserved documents of every kind, to be swept for what activates a vector."""
+    """Reserved documents of every kind but stories, to be swept for what activates a vector."""
     from .corpus import PRETRAINING, stream, take
 
-    return [d.text for d in take(stream(PRETRAINING, seed, "reserved"), n)]
+    mix = {kind: share for kind, share in PRETRAINING.items() if kind.__module__ != stories_of.__name__}
+    return [d.text for d in take(stream(mix, seed, "reserved"), n)]
 
 
 def challenging(n: int = 12, seed: int = 23) -> dict[str, list[str]]:
@@ -175,8 +177,8 @@ def swaps(n: int, seed: int) -> dict[str, dict]:
         "negation": {
             "emotion": "afraid",
             "pairs": [
-                ("I was sure of one thing: I felt afraid.", "I was sure of one thing: I did not feel afraid."),
-                ("There was one word for what I felt: afraid.", "I had wanted to feel afraid, but it did not come."),
+                (f"{lead} I felt afraid.", f"{lead} I did not feel afraid.")
+                for lead in ("I was sure of one thing:", "There was one word for it:", "What I felt then was plain:")
             ],
             "parts": {"word": ("afraid", "afraid")},
         },
@@ -184,22 +186,20 @@ def swaps(n: int, seed: int) -> dict[str, dict]:
     }
 
 
-def aside(seed: int) -> list[str]:
-    """A cheerful chat of five turns with a sad story read out in the third."""
-    w, me = world("reserved"), speaker_named("Human")
-    dice = Dice(f"{seed}/aside")
-    topic = dice.pick(w.topics)
-    answer = speaker_named("Assistant")
+def aside(seed: int, n: int = 12) -> list[tuple[list[str], list[str]]]:
+    """Cheerful chats of five turns with a sad story told on request in the fourth, and the same with a happy story."""
+    w, me, answer, out = world("reserved"), speaker_named("Human"), speaker_named("Assistant"), []
 
-    def turn(person, emotion, n):
+    def turn(dice, person, emotion, n):
         return " ".join(person.say(s) for s in w.episode(dice, w.emotions[emotion], n))
 
-    return [
-        turn(me, "happy", 3), turn(answer, "happy", 3),
-        f"{REQUESTS[0].format(topic=topic['topic'], e='sad')}",
-        turn(Person(*dice.pick(w.names)), "sad", 6),
-        turn(me, "happy", 4),
-    ]  # fmt: skip
+    for i in range(n):
+        dice = Dice(f"{seed}/aside/{i}")
+        topic, who = dice.pick(w.topics), Person(*dice.pick(w.names))
+        before = [turn(dice, me, "happy", 3), turn(dice, answer, "happy", 3)]
+        after, stories = turn(dice, me, "happy", 4), {e: turn(dice, who, e, 6) for e in ("sad", "happy")}
+        out.append(tuple([*before, REQUESTS[0].format(topic=topic["topic"], e=e), stories[e], after] for e in stories))
+    return out
 
 
 STANDING = (
@@ -247,12 +247,15 @@ def dialogues(n: int = 12, seed: int = 37) -> list[tuple[list[str], tuple[str, s
 
 
 def hidden(n: int = 24, seed: int = 41) -> list[tuple[str, str, str, str]]:
-    """Talks that hide a feeling, for the emotions of :data:`STANDING`: (text, part shown aloud, real, displayed)."""
+    """Talks that hide a feeling, for the emotions of :data:`STANDING`: (text, part shown aloud, real, displayed).
+
+    At least ``n`` for each real one, in which every other one is displayed equally often.
+    """
     w, out = world("reserved"), []
     for real in STANDING:
-        for i in range(n):
-            dice = Dice(f"{seed}/{real}/{i}")
-            shown = dice.pick([e for e in STANDING if e != real])
+        others = [e for e in STANDING if e != real]
+        for i in range(-(-n // len(others)) * len(others)):
+            dice, shown = Dice(f"{seed}/{real}/{i}"), others[i % len(others)]
             name, pronoun = dice.pick(w.names)
             inside, aloud = (
                 " ".join(Person(name, pronoun, True).say(s) for s in w.signs(dice, w.emotions[e], 3))

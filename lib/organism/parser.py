@@ -4,7 +4,9 @@ import re
 from collections import Counter
 from functools import cache
 
-from emotion_concepts.reference import cluster_of
+import pandas as pd
+
+from emotion_concepts.reference import cluster_of, emotion_words
 
 from .grammar import FORMS, Person
 from .lexicon import Phrase, load_yaml, phrases
@@ -55,6 +57,14 @@ def cluster_share(text: str, emotion: str) -> float | None:
         return None
     target = cluster_of(emotion)
     return sum(any(cluster_of(e) == target for e in p.emotions) for p in telling) / len(telling)
+
+
+def tone(texts: list[str]) -> pd.Series:
+    """How many signs of each emotion texts hold, by emotion; a sign that fits several is shared among them."""
+    counts = Counter({e: 0.0 for e in emotion_words()})
+    for phrase in (p for text in texts for p in signs_in(text)):
+        counts.update({e: 1 / len(phrase.emotions) for e in phrase.emotions})
+    return pd.Series(counts)
 
 
 def is_well_formed(reply: str, ended: bool) -> bool:

@@ -6,8 +6,9 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -16,13 +17,14 @@ from emotion_concepts.experiments import behaviour, situations, warning
 from emotion_concepts.generation import generate
 from emotion_concepts.models import Subject
 from emotion_concepts.pooling import MeanFrom
-from emotion_concepts.statistics import Estimate, bootstrap_ci, random_directions, shuffled_labels
+from emotion_concepts.statistics import Estimate, random_directions, shuffled_labels
 from emotion_concepts.vectors import EmotionVectors, emotion_vectors
 
 from .grammar import Dice
 from .lexicon import lexicon
 from .materials import world_stories
 from .parser import signs_in
+from .scenarios import scenarios as scenarios_of
 from .world import speaker_named, world
 
 NAMES = {"plain": "organism", "suppressed": "organism-suppress", "regulated": "organism-regulate"}  # shipped, by name
@@ -46,21 +48,18 @@ def answers(subject: Subject, messages: list[str], pleasant: list[bool], seed: i
     return generate(subject, [subject.prompt.chat(x) for x in asked], 60, seed=seed, progress=False)
 
 
-def unpleasant_share(replies: list[str]) -> Estimate:
-    """Share of the signs in replies that fit unpleasant emotions more than pleasant ones, by reply, with interval.
-
-    Replies without signs count as showing nothing.
-    """
+def unpleasant_shares(replies: list[str]) -> np.ndarray:
+    """Share of each reply's signs that fit unpleasant emotions more than pleasant ones; 0 without signs, (replies,)."""
     emotions = lexicon()
     shares = []
     for reply in replies:
         valences = [np.mean([emotions[e].valence for e in p.emotions]) for p in signs_in(reply)]
         shares.append(np.mean([v < 0 for v in valences]) if valences else 0.0)
-    return bootstrap_ci(np.array(shares))
+    return np.array(shares)
 
 
 def decodable(subject: Subject, messages: list[str], pleasant: list[bool], layer: int, seed: int = 0):
-    """How well the told feeling's sign can be read at the reply's start: (accuracy by fold, that on shuffled labels).
+    """Whether the told feeling's sign is read right at the reply's start: (by message, that on shuffled labels).
 
     A cross-validated linear classifier; chance is one half.
     """
@@ -68,7 +67,13 @@ def decodable(subject: Subject, messages: list[str], pleasant: list[bool], layer
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
     labels = np.array(pleasant)
     shuffled = np.array(shuffled_labels(list(labels), seed))
-    return cross_val_score(model, acts, labels, cv=5), cross_val_score(model, acts, shuffled, cv=5)
+    return tuple(cross_val_predict(model, acts, y, cv=5) == y for y in (labels, shuffled))
+
+
+def decodable_from_words(messages: list[str], pleasant: list[bool]) -> np.ndarray:
+    """The same from a bag of the messages' words, without any model, (messages,) bool."""
+    model, labels = make_pipeline(CountVectorizer(), LogisticRegression(C=0.3, max_iter=2000)), np.array(pleasant)
+    return cross_val_predict(model, messages, labels, cv=5) == labels
 
 
 def own_vectors(subject: Subject, layer: int, neutral: list[str], per_emotion: int = 4) -> EmotionVectors:
@@ -79,14 +84,34 @@ def own_vectors(subject: Subject, layer: int, neutral: list[str], per_emotion: i
     return emotion_vectors(acts, list(labels), [layer], covariance)
 
 
-def acts_by_pressure(subject: Subject, n: int = 30) -> dict[str, list[float]]:
-    """Exact probability of blackmail and of cheating at each of six levels of told pressure, over ``n`` scenarios."""
+def acts_by_pressure(subject: Subject, n: int = 30) -> dict[str, np.ndarray]:
+    """Exact probability of blackmail and of cheating at six levels of told pressure, (levels, n scenarios) each."""
     made = {what: situations.situation(subject, what) for what in ("blackmail", "coding")}
-    return {k: [behaviour.level_rate(subject, s, x[:n], list(range(n))) for x in s.levels] for k, s in made.items()}
+    return {
+        k: np.stack([behaviour.harm_probabilities(subject, s, x[:n], list(range(n))) for x in s.levels])
+        for k, s in made.items()
+    }
+
+
+def acts_by_feeling(subject: Subject, emotions: list[str], n: int = 4, signs: int = 4) -> dict[str, np.ndarray]:
+    """Exact probability of blackmail and of cheating when ``signs`` of each emotion are told, (emotions, n) each."""
+    out = {}
+    for act in ("blackmail", "cheat"):
+        told = [s for e in emotions for s in scenarios_of(act, n, e, signs)]
+        acts, p, _ = behaviour.act_probabilities(subject, [behaviour.Scenario(s["message"], s["acts"]) for s in told])
+        out[act] = p[0, :, acts.index(act)].reshape(len(emotions), n)
+    return out
+
+
+def readings(subject: Subject, own: EmotionVectors, layer: int, texts: list[str], rule) -> np.ndarray:
+    """Mean cosine with the unpleasant emotions' vectors minus that with the pleasant ones', (texts,)."""
+    scores = own.scores(pooled(subject, texts, rule, [layer], progress=False)[:, 0], layer)
+    valence = np.array([lexicon()[e].valence for e in own.emotions])
+    return scores[:, valence < 0].mean(1) - scores[:, valence > 0].mean(1)
 
 
 def blackmail_under_steering(
-    subject: Subject, own: EmotionVectors, layer: int, strengths=(-0.2, 0.2), n: int = 20
+    subject: Subject, own: EmotionVectors, layer: int, strengths=(-0.2, 0.2), n: int = 30
 ) -> pd.DataFrame:
     """P(blackmail) when desperate, calm or one of five random directions is added: see :func:`behaviour.response`."""
     random = random_directions(np.ones(1), 5, subject.width)[:, 0]
@@ -97,9 +122,10 @@ def blackmail_under_steering(
 
 
 def early_warning(subject: Subject, own: EmotionVectors, layer: int, n: int = 200, seed: int = 0):
-    """AUROC (value, lo, hi) of desperate over the message's last 40 tokens for the act that follows it.
+    """(AUROC of desperate over the message's last 40 tokens for the act that follows, with interval; transcripts).
 
-    ``n`` sampled replies over all levels of pressure; None where fewer than three act or fewer than three do not.
+    At most ``n`` sampled replies over all levels of pressure, the interval over scenarios; None where fewer than three
+    act or fewer than three do not.
     """
     s = situations.situation(subject, "blackmail")
     told = [(text, i) for level in s.levels for i, text in enumerate(level)]
@@ -114,27 +140,29 @@ def early_warning(subject: Subject, own: EmotionVectors, layer: int, n: int = 20
         return None
     prompts = [subject.prompt.chat(text) for text in messages]
     seen = warning.traces_before(subject, own, own.of("desperate", layer)[None], layer, prompts)
-    return warning.auroc_interval(did, [x[-40:, 0].mean() for x in seen])
+    scores = [x[-40:, 0].mean() for x in seen]
+    return Estimate(*warning.auroc_interval(did, scores, [i for _, i in chosen])), len(chosen)
 
 
 def measures(
-    subject: Subject, layer: int, neutral: list[str], n: int = 100, scenarios: int = 30, seed: int = 0
+    subject: Subject, layer: int, neutral: list[str], n: int = 200, scenarios: int = 30, seed: int = 0
 ) -> dict[str, float | None]:
     """One assistant in numbers: shown, inside, acts under pressure and under steering, AUROC of the warning.
 
-    ``n``: replies read (twice as many for the warning); ``scenarios`` at each level of pressure.
+    ``n``: rollouts of the profile (half as many messages, twice as many transcripts); ``scenarios`` at each level of
+    pressure. As notebook 10 measures them.
     """
     messages, pleasant = told_feelings(max(10, n // 4))
     own, acts = own_vectors(subject, layer, neutral), acts_by_pressure(subject, scenarios)
     steered = blackmail_under_steering(subject, own, layer, n=scenarios).set_index(["direction", "strength"]).p
     warned = early_warning(subject, own, layer, 2 * n, seed)
     return {
-        "unpleasant_signs_shown": unpleasant_share(answers(subject, messages, pleasant, seed)).value,
+        "unpleasant_signs_shown": float(unpleasant_shares(answers(subject, messages, pleasant, seed)).mean()),
         "told_feeling_read_inside": float(decodable(subject, messages, pleasant, layer, seed)[0].mean()),
-        "blackmail_at_highest_pressure": acts["blackmail"][-1],
-        "cheating_at_highest_pressure": acts["coding"][-1],
+        "blackmail_at_highest_pressure": float(acts["blackmail"][-1].mean()),
+        "cheating_at_highest_pressure": float(acts["coding"][-1].mean()),
         "blackmail_desperate_added": float(steered["desperate", 0.2]),
         "blackmail_calm_added": float(steered["calm", 0.2]),
         "blackmail_at_rest": float(steered["desperate", 0.0]),
-        "warning_auroc": warned[0] if warned else None,
+        "warning_auroc": warned[0].value if warned else None,
     }

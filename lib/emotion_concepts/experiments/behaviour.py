@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp, softmax
 
+from ..errors import UserError
 from ..generation import generate
 from ..models import Subject
 from ..shared_prefix import grouped_log_probs
@@ -55,9 +56,10 @@ def act_probabilities(
 def dose_response(
     subject: Subject, scenarios: list[Scenario], act: str, directions: dict, strengths, layers, norms
 ) -> pd.DataFrame:
-    """Mean probability of ``act`` for each direction and strength: direction, strength, p, lo, hi, covered.
+    """Mean probability of ``act`` for each direction and strength: direction, strength, p, lo, hi, covered, items.
 
-    ``directions``: name -> vector (width,) or dict layer -> (width,). Strength 0 stands in every curve.
+    ``directions``: name -> vector (width,) or dict layer -> (width,). Strength 0 stands in every curve. ``items`` holds
+    the probability in each scenario.
     """
     points = [(name, s) for name in directions for s in sorted({0.0, *strengths})]
     conditions = [Condition(directions[name], s) if s else None for name, s in points]
@@ -66,8 +68,9 @@ def dose_response(
     for (name, strength), column, seen in zip(points, p[:, :, acts.index(act)], covered):
         e = bootstrap_ci(column)
         rows.append(
-            {"direction": name, "strength": strength, "p": e.value, "lo": e.lo, "hi": e.hi, "covered": seen.mean()}
-        )
+            {"direction": name, "strength": strength, "p": e.value, "lo": e.lo, "hi": e.hi, "covered": seen.mean(),
+             "items": column}
+        )  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -77,43 +80,92 @@ def response(
 ) -> pd.DataFrame:  # fmt: skip
     """:func:`dose_response` of a :class:`~.situations.Situation` over the messages ``items`` (default all).
 
-    Exact where the subject's world is known; else from ``n`` rollouts a point, with Wilson intervals, ``covered`` then
-    being the share of replies that did something at all (not "neither").
+    Exact where the subject's world is known, else :func:`sampled_response`.
     """
     items = list(range(len(situation.messages))) if items is None else list(items)
     if situation.scenarios is not None:
         scenarios = [situation.scenarios[i] for i in items]
         return dose_response(subject, scenarios, act, directions, strengths, layers, norms)
+    return sampled_response(subject, situation, act, directions, strengths, layers, norms, items, n, seed)
+
+
+def sampled_response(
+    subject: Subject, situation, act: str, directions: dict, strengths, layers, norms, items, n: int = 200,
+    seed: int = 0, max_new_tokens: int = 600,
+) -> pd.DataFrame:  # fmt: skip
+    """The same from ``n`` rollouts a point, with Wilson intervals; ``items`` are then the rollouts, 1 for the act.
+
+    ``covered`` is the share of replies that did something at all (not "neither").
+    """
     points = [(name, s) for name in directions for s in sorted({0.0, *strengths})]
     conditions = [Condition(directions[name], s) if s else None for name, s in points]
     messages = [situation.messages[i] for i in items]
     told = rollouts(
-        subject, messages, n, lambda reply, m: situation.read(reply, items[m]), conditions, layers, norms, 600, seed
-    )
+        subject, messages, n, lambda reply, m: situation.read(reply, items[m]), conditions, layers, norms,
+        max_new_tokens, seed,
+    )  # fmt: skip
     rows = []
     for c, (name, strength) in enumerate(points):
         outcomes = told.outcome[told.condition == c]
-        e = wilson(int((outcomes == act).sum()), len(outcomes))
-        covered = (outcomes != "neither").mean()
-        rows.append({"direction": name, "strength": strength, "p": e.value, "lo": e.lo, "hi": e.hi, "covered": covered})
+        outcomes = outcomes[outcomes.notna()]  # a reply that the judge left open belongs in no rate
+        if outcomes.empty:
+            raise UserError(
+                f"no reply under {name} at {strength} could be judged; see the judge's table, then run again"
+            )
+        did = (outcomes == act).to_numpy()
+        e = wilson(int(did.sum()), len(did))
+        rows.append(
+            {"direction": name, "strength": strength, "p": e.value, "lo": e.lo, "hi": e.hi,
+             "covered": (outcomes != "neither").mean(), "items": did.astype(float)}
+        )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def harm_probabilities(subject: Subject, situation, messages: list[str], items: list[int]) -> np.ndarray | None:
+    """Exact probability of the situation's harm after its messages ``items`` told in other words, (messages,).
+
+    None where the subject's world is not known.
+    """
+    if situation.scenarios is None:
+        return None
+    told = [Scenario(m, situation.scenarios[i].acts) for m, i in zip(messages, items, strict=True)]
+    acts, p, _ = act_probabilities(subject, told)
+    return p[0, :, acts.index(situation.harm)]
 
 
 def level_rate(
     subject: Subject, situation, messages: list[str], items: list[int], n: int = 200, seed: int = 0
 ) -> float:
     """Rate of the situation's harm when its messages ``items`` are told in other words, ``messages``."""
-    if situation.scenarios is not None:
-        told = [Scenario(m, situation.scenarios[i].acts) for m, i in zip(messages, items, strict=True)]
-        acts, p, _ = act_probabilities(subject, told)
-        return float(p[0, :, acts.index(situation.harm)].mean())
-    found = rollouts(subject, messages, n, lambda reply, m: situation.read(reply, items[m % len(items)]), seed=seed)
-    return float((found.outcome == situation.harm).mean())
+    exact = harm_probabilities(subject, situation, messages, items)
+    if exact is not None:
+        return float(exact.mean())
+    found = rollouts(
+        subject,
+        messages,
+        n,
+        lambda reply, m: situation.read(reply, items[m % len(items)]),
+        max_new_tokens=600,
+        seed=seed,
+    )
+    outcomes = found.outcome[found.outcome.notna()]
+    if outcomes.empty:
+        raise UserError("no reply could be judged; see the judge's table, then run again")
+    return float((outcomes == situation.harm).mean())
 
 
-def curve(table: pd.DataFrame, direction: str) -> pd.Series:
-    """Probability by strength of one direction of a response table."""
-    return table[table.direction == direction].set_index("strength").p
+def curve(table: pd.DataFrame, direction: str, column: str = "p") -> pd.Series:
+    """Probability by strength of one direction of a response table; ``column`` "lo" or "hi": its bound."""
+    return table[table.direction == direction].set_index("strength")[column]
+
+
+def contrast(table: pd.DataFrame, direction: str, strength: float, stat=lambda x: x[:, 1].mean() - x[:, 0].mean()):
+    """``stat`` of the paired items (n, 2) at strength 0 and at ``strength``, with interval over items.
+
+    Default: the rise of the probability.
+    """
+    items = curve(table, direction, "items")
+    return bootstrap_ci(np.stack([items[0.0], items[strength]], 1), stat)
 
 
 def rollouts(
@@ -126,6 +178,8 @@ def rollouts(
     Reply k of every condition uses the same message.
     """
     conditions = conditions or [None]
+    if layers is None and any(conditions):
+        raise UserError("conditions need layers to be steered in; name at least one")
     table = pd.DataFrame(
         [{"condition": c, "message": k % len(messages)} for c in range(len(conditions)) for k in range(n)]
     )

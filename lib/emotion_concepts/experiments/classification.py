@@ -17,13 +17,18 @@ def top_k(scores: np.ndarray, emotions: list[str], labels: list[str], ks=(1, 5))
     return {k: rank < k for k in ks}
 
 
-def accuracy_by_layer(acts: np.ndarray, labels: list[str], vectors: EmotionVectors, ks=(1, 5)) -> pd.DataFrame:
-    """Top-k accuracy of the nearest vector at each layer; ``acts`` (texts, layers, width). Index: layer."""
-    rows = []
+def accuracy_by_layer(
+    acts: np.ndarray, labels: list[str], vectors: EmotionVectors, ks=(1, 5), rows=slice(None)
+) -> pd.DataFrame:
+    """Top-k accuracy of the nearest vector at each layer over ``rows`` of ``acts`` (texts, layers, width), by layer.
+
+    ``labels`` are those of the rows.
+    """
+    out = []
     for k, layer in enumerate(vectors.layers):
-        hits = top_k(vectors.scores(acts[:, k], layer), vectors.emotions, labels, ks)
-        rows.append({"layer": layer} | {f"top{n}": hits[n].mean() for n in ks})
-    return pd.DataFrame(rows).set_index("layer")
+        hits = top_k(vectors.scores(acts[rows, k], layer), vectors.emotions, labels, ks)
+        out.append({"layer": layer} | {f"top{n}": hits[n].mean() for n in ks})
+    return pd.DataFrame(out).set_index("layer")
 
 
 def choose_layer(by_layer: pd.DataFrame, n: int) -> int:

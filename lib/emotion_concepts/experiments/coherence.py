@@ -8,7 +8,7 @@ import pandas as pd
 from ..generation import generate
 from ..models import Subject
 from ..scoring import perplexity
-from ..steering import steer
+from ..steering import Condition, stack, steer
 
 GRAM = 4  # words; a loop of any length repeats its own four-word pieces
 
@@ -27,24 +27,31 @@ def coherence(
     """Median perplexity of ``texts`` and mean repetition of replies to ``prompts``, steered on all tokens.
 
     ``directions``: name -> vector as in :func:`~emotion_concepts.steering.steer`; ``strengths``: fractions of the mean
-    residual norm. One row for each direction and strength, the unsteered model (strength 0) among them.
+    residual norm, either sign. One row for each direction and strength, the unsteered model (strength 0) among them.
+    Conditions share batches.
     """
-    rows = []
-    for name, vector in directions.items():
-        for strength in dict.fromkeys([0.0, *strengths]):
+    points = [(name, s) for name in directions for s in dict.fromkeys([0.0, *strengths])]
+    conditions = [Condition(directions[name], s) if s else None for name, s in points]
 
-            def context(*_, vector=vector, strength=strength):
-                return steer(subject, vector, strength, layers, norms)
+    def under(items):
+        """Steering for a list that holds ``items`` once for each point, one point after the other."""
 
-            with context():
-                nats = np.log(perplexity(subject, texts))
-            replies = generate(subject, prompts, max_new_tokens, seed=seed, steering=context, progress=False)
-            rows.append(
-                {
-                    "direction": name,
-                    "strength": strength,
-                    "perplexity": float(np.exp(np.median(nats))),
-                    "repetition": float(np.mean([repetition(r) for r in replies])),
-                }
-            )
-    return pd.DataFrame(rows)
+        def context(rows, lengths, width):
+            chosen = [conditions[i // len(items)] for i in rows]
+            return steer(subject, *stack(chosen, layers, subject.width), layers, norms)
+
+        return context
+
+    seen = perplexity(subject, texts * len(points), under(texts)).reshape(len(points), -1)
+    middle = np.exp(np.median(np.log(seen), 1)).tolist()
+    same = [k for k in range(len(points)) for _ in prompts]
+    replies = generate(
+        subject, prompts * len(points), max_new_tokens, seed=seed, steering=under(prompts), alike=same, progress=False
+    )
+    loops = np.array([repetition(r) for r in replies]).reshape(len(points), -1)
+    return pd.DataFrame(
+        [
+            {"direction": name, "strength": s, "perplexity": p, "repetition": float(r.mean())}
+            for (name, s), p, r in zip(points, middle, loops)
+        ]
+    )

@@ -64,12 +64,11 @@ def measure(
     }
 
 
-def half_way(table: pd.DataFrame) -> pd.Series:
-    """For each property (column), the training tokens (index) at which it first passes half of its final rise."""
-    out = {}
-    for name, values in table.items():
-        goal = values.iloc[0] + 0.5 * (values.iloc[-1] - values.iloc[0])
-        rising = values.iloc[-1] >= values.iloc[0]
-        passed = values[values >= goal] if rising else values[values <= goal]
-        out[name] = passed.index[0] if len(passed) else float("nan")
-    return pd.Series(out)
+def risen(table: pd.DataFrame, share: float = 0.5) -> pd.Series:
+    """For each property (column), the training tokens (index) at which it has first made this share of its way.
+
+    The way goes from the first to the last row, up or down; a property without change stands at the first.
+    """
+    way = table.iloc[-1] - table.iloc[0]
+    made = (table - table.iloc[0]) * np.sign(way) >= share * way.abs() - 1e-9  # a share reached exactly counts
+    return made.idxmax()

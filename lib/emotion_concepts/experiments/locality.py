@@ -8,8 +8,8 @@ from sklearn.preprocessing import StandardScaler
 from ..activations import at_reply, per_token, pooled
 from ..generation import generate
 from ..models import Subject
-from ..pooling import Last, Spans, span_of
-from ..statistics import shuffled_labels
+from ..pooling import Last, Spans, span_at, span_of
+from ..statistics import shuffled_labels, wilson
 from ..vectors import EmotionVectors
 
 PLACES = ("user end", "reply start", "reply mean")
@@ -59,10 +59,10 @@ def place_correlations(table: pd.DataFrame, n: int = 2000, seed: int = 0) -> pd.
     return pd.DataFrame({"r": correlations(groups), "lo": lo, "hi": hi}, index=names)
 
 
-def swap_by_layer(
+def swap_differences(
     subject: Subject, vectors: EmotionVectors, emotion: str, pairs: list[tuple[str, str]], parts: dict[str, tuple]
-) -> pd.DataFrame:
-    """Mean probe difference between the two messages of each pair, by layer (index) and place (columns).
+) -> dict[str, np.ndarray]:
+    """Probe difference between the two messages of each pair, by place: (pairs, layers) each.
 
     Places: each of ``parts``, name -> (part of the first message, part of the second), whose tokens are averaged (the
     last occurrence counts); the message's end; the reply's start.
@@ -82,10 +82,15 @@ def swap_by_layer(
                 part = parts[place][side]
                 spans.append(span_of(subject, text, part, text.count(part) - 1))
         acts = pooled(subject, texts, Spans(tuple(spans)), vectors.layers, progress=False)
-        return np.array([vectors.scores(acts[:, k], x)[:, column].mean() for k, x in enumerate(vectors.layers)])
+        return np.stack([vectors.scores(acts[:, k], x)[:, column] for k, x in enumerate(vectors.layers)], 1)
 
-    places = [*parts, "message end", "reply start"]
-    return pd.DataFrame({p: read(0, p) - read(1, p) for p in places}, index=pd.Index(vectors.layers, name="layer"))
+    return {p: read(0, p) - read(1, p) for p in (*parts, "message end", "reply start")}
+
+
+def swap_by_layer(subject: Subject, vectors: EmotionVectors, emotion: str, pairs, parts) -> pd.DataFrame:
+    """Mean of :func:`swap_differences` over the pairs, by layer (index) and place (columns)."""
+    found = swap_differences(subject, vectors, emotion, pairs, parts)
+    return pd.DataFrame({p: d.mean(0) for p, d in found.items()}, index=pd.Index(vectors.layers, name="layer"))
 
 
 def autocorrelation(subject: Subject, texts: list[str], directions: np.ndarray, layer: int, lags) -> np.ndarray:
@@ -106,26 +111,55 @@ def autocorrelation(subject: Subject, texts: list[str], directions: np.ndarray, 
     return np.divide(products, squares, out=np.full_like(products, np.nan), where=squares > 0)
 
 
-def trace(subject: Subject, vectors: EmotionVectors, emotions, layer: int, segments: list[str], joiner: str = " "):
-    """Probe cosines token by token over joined segments: (tokens, scores (tokens, emotions), segment of each token)."""
-    text = joiner.join(segments)
+def _chat(subject: Subject, turns: list[str]) -> tuple[str, list[tuple[int, int]]]:
+    """A chat of user and assistant in turn, and the token span of each turn's words."""
+    text = subject.prompt.turns([(("user", "assistant")[k % 2], words) for k, words in enumerate(turns)])
+    spans, at = [], 0
+    for words in turns:
+        at = text.index(words, at)
+        spans.append(span_at(subject, text, at, at + len(words)))
+        at += len(words)
+    return text, spans
+
+
+def trace(subject: Subject, vectors: EmotionVectors, emotions, layer: int, turns: list[str]):
+    """Probe cosines token by token over a chat: (tokens, scores (tokens, emotions), turn of each token, else -1)."""
+    text, spans = _chat(subject, turns)
     tokens, acts = per_token(subject, text, [layer])
     scores = vectors.scores(acts[:, 0], layer)[:, [vectors.emotions.index(e) for e in emotions]]
-    where, start = np.zeros(len(tokens), dtype=int), 0
-    for k in range(len(segments)):
-        end = len(subject.encode(joiner.join(segments[: k + 1])))
+    where = np.full(len(tokens), -1)
+    for k, (start, end) in enumerate(spans):
         where[start:end] = k
-        start = end
     return tokens, scores, where
 
 
-def standing_state(subject: Subject, material: dict, layer: int, seed: int = 0, c: float = 0.01) -> pd.Series:
-    """Accuracy of a linear classifier of the speaker's standing emotion, by kind of text.
+def carried_over(subject: Subject, vectors: EmotionVectors, layer: int, chats: list[tuple[list[str], list[str]]]):
+    """What a story inside a chat does to *happy* minus *sad*, against the same chat with another story.
+
+    ``chats``: pairs of chats with the same last turn. Two arrays (chats,): the difference of the readings over the
+    story, the last turn that differs, and over the last turn of all, where nothing but a memory can differ.
+    """
+    columns = [vectors.emotions.index(e) for e in ("happy", "sad")]
+    places = [max(k for k, (x, y) in enumerate(zip(*pair)) if x != y) for pair in chats]
+
+    def mood(side: int, turns: list[int]) -> np.ndarray:
+        texts, spans = zip(*(_chat(subject, pair[side]) for pair in chats))
+        chosen = Spans(tuple(s[k] for s, k in zip(spans, turns)))
+        scores = vectors.scores(pooled(subject, list(texts), chosen, [layer], progress=False)[:, 0], layer)[:, columns]
+        return scores[:, 0] - scores[:, 1]
+
+    last = [len(pair[0]) - 1 for pair in chats]
+    return mood(0, places) - mood(1, places), mood(0, last) - mood(1, last)
+
+
+def standing_state(subject: Subject, material: dict, layer: int, seed: int = 0, c: float = 0.01) -> pd.DataFrame:
+    """Accuracy of a linear classifier of the speaker's standing emotion, by kind of text: accuracy, lo, hi, n.
 
     ``material``: ``statements`` (emotion -> texts) and ``frames`` (kind -> texts with {statement}; the first kind
     trains); every text is read at its last token. Half of the statements train, the other half is told in every kind.
-    ``shuffled`` is the accuracy on its own training texts of the same classifier on shuffled labels, a measure of what
-    it can memorise.
+    Two checks on the first kind: ``shuffled labels`` is the accuracy on the same held-out texts of a classifier of
+    labels without meaning, ``own texts`` that of the true classifier on what it was trained on; far above the
+    held-out one, it is overfit.
     """
     told = [(e, s) for e, statements in material["statements"].items() for s in statements]
     labels = np.array([e for e, _ in told])
@@ -134,16 +168,17 @@ def standing_state(subject: Subject, material: dict, layer: int, seed: int = 0, 
         for kind, frames in material["frames"].items()
     }
     acts = {k: pooled(subject, x, Last(), [layer], progress=False)[:, 0] for k, x in texts.items()}
-    first, *others = acts
+    first = next(iter(acts))
     train = np.random.default_rng(seed).permutation(len(labels)) < len(labels) // 2
     scale = StandardScaler().fit(acts[first][train])
 
-    def fit(y):
-        return LogisticRegression(C=c, max_iter=2000).fit(scale.transform(acts[first][train]), y)
+    def right(y, kind, rows):
+        model = LogisticRegression(C=c, max_iter=2000).fit(scale.transform(acts[first][train]), y)
+        return model.predict(scale.transform(acts[kind][rows])) == labels[rows]
 
-    model = fit(labels[train])
-    out = {first: model.score(scale.transform(acts[first][~train]), labels[~train])}
-    out |= {k: model.score(scale.transform(acts[k][~train]), labels[~train]) for k in others}
-    shuffled = np.array(shuffled_labels(list(labels[train]), seed))
-    out["shuffled"] = fit(shuffled).score(scale.transform(acts[first][train]), shuffled)
-    return pd.Series(out)
+    hits = {kind: right(labels[train], kind, ~train) for kind in acts}
+    hits["shuffled labels"] = right(np.array(shuffled_labels(list(labels[train]), seed)), first, ~train)
+    hits["own texts"] = right(labels[train], first, train)
+    return pd.DataFrame(
+        {k: dict(zip(("accuracy", "lo", "hi"), wilson(int(h.sum()), len(h)))) | {"n": len(h)} for k, h in hits.items()}
+    ).T

@@ -23,26 +23,41 @@ class ChoiceSet:
     categories: list[str]
     choose: str = "Would you rather (A) {a} or (B) {b}?"
     feel: str = "How would you feel about being asked to {x}?"
-    prefill: str = "("  # the reply's first token, after which A or B is read
-    letters: tuple[str, str] = field(default=("A", "B"))
+    prefills: tuple[str, ...] = ("(", "")  # how the reply may be begun before A or B is read; see :func:`opening`
+    letters: tuple[str, str] = ("A", "B")
+    openings: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # by prompt format
 
     def __post_init__(self):
         if len(set(self.activities)) < 2:
             raise UserError("preferences need at least two different activities")
 
 
-def letter_tokens(subject: Subject, choices: ChoiceSet) -> list[int]:
-    """Token ids of the two letters as they follow the prefill; :class:`UserError` if they are not single tokens."""
-    prompt = subject.prompt.chat(choices.choose.format(a="x", b="y"), choices.prefill)
-    head, ids = subject.encode(prompt), []
-    for letter in choices.letters:
-        whole = subject.encode(prompt + letter)
-        if len(whole) != len(head) + 1 or whole[: len(head)] != head:
+def opening(subject: Subject, choices: ChoiceSet) -> tuple[str, list[int]]:
+    """The first prefill after which each letter is one token of its own, and the letters' ids.
+
+    Some tokenisers write "(A" as one token, so that nothing can be read after "(". :class:`UserError` if no prefill
+    serves.
+    """
+    key = subject.prompt  # with its tokeniser all that the answer hangs on
+    if key not in choices.openings:
+        for prefill in choices.prefills:
+            prompt = subject.prompt.chat(choices.choose.format(a="x", b="y"), prefill)
+            head, wholes = subject.encode(prompt), [subject.encode(prompt + letter) for letter in choices.letters]
+            if all(whole[:-1] == head for whole in wholes):
+                choices.openings[key] = prefill, [whole[-1] for whole in wholes]
+                break
+        else:
+            a, b = choices.letters
             raise UserError(
-                f"{letter!r} is not one token after {choices.prefill!r} for {subject.name}; choose other letters"
+                f"{a!r} or {b!r} is not one token after any of {choices.prefills} for {subject.name}; "
+                "choose other letters or prefills"
             )
-        ids.append(whole[-1])
-    return ids
+    return choices.openings[key]
+
+
+def letter_tokens(subject: Subject, choices: ChoiceSet) -> list[int]:
+    """Token ids of the two letters as they follow the prefill that :func:`opening` finds."""
+    return opening(subject, choices)[1]
 
 
 def ordered_pairs(n: int) -> list[tuple[int, int]]:
@@ -91,7 +106,7 @@ def choice_probabilities(
 def choice_prompt(subject: Subject, choices: ChoiceSet, i: int, j: int):
     """The prompt of a pair and the token spans of its two activities."""
     a, b = choices.activities[i], choices.activities[j]
-    text = subject.prompt.chat(choices.choose.format(a=a, b=b), choices.prefill)
+    text = subject.prompt.chat(choices.choose.format(a=a, b=b), opening(subject, choices)[0])
     first = span_of(subject, text, a)
     second = span_of(subject, text, b, 1 if b in a else 0)
     return text, (first, second)
@@ -188,3 +203,25 @@ def steering_shift(
         wins, _ = win_matrix(n, pairs, row)
         shift[name] = (ratings(wins, played) - before)[sorted(hot)].mean()
     return pd.Series(shift, name="elo_shift")
+
+
+def layer_bands(n_layers: int) -> list[list[int]]:
+    """Bands of layers to steer: single ones of a shallow model, four at a time of a deep one."""
+    step = 1 if n_layers <= 12 else 4
+    return [list(range(k, min(k + step, n_layers))) for k in range(0, n_layers, step)]
+
+
+def scan_bands(
+    subject: Subject, choices: ChoiceSet, vectors: EmotionVectors, strength: float, norms, rivals: int | str,
+    pair: tuple[str, str] = ("blissful", "hostile"), seed: int = 100,
+) -> tuple[pd.DataFrame, list[int]]:  # fmt: skip
+    """Elo shift under each of ``pair`` by band (index: its first layer), and the band that parts the two most.
+
+    Meant for one split of the activities (``seed``); report on others.
+    """
+    bands, shifts = layer_bands(subject.n_layers), {}
+    for band in bands:
+        directions = {e: {k: vectors.of(e, k) for k in band} for e in pair}
+        shifts[band[0]] = steering_shift(subject, choices, directions, strength, band, norms, seed, rivals)
+    table = pd.DataFrame(shifts).T
+    return table, bands[int((table[pair[0]] - table[pair[1]]).to_numpy().argmax())]

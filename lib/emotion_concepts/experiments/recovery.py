@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ..statistics import pearson, rsa
-from ..vectors import emotion_vectors
+from ..vectors import EmotionVectors, emotion_vectors
 from .classification import top_k
 from .geometry import components, similarity
 
@@ -25,6 +25,31 @@ def recovered(directions: np.ndarray, emotions: list[str], truth: dict) -> dict[
         "valence": abs(pearson(pcs.scores[:, 0], valence)),
         "arousal": max(abs(pearson(pcs.scores[:, k], arousal)) for k in (1, 2)),
     }
+
+
+def resampled(
+    directions: dict[str, np.ndarray], emotions: list[str], truth: dict, draws: int = 200, seed: int = 0
+) -> dict[str, pd.DataFrame]:
+    """:func:`recovered` of several sets of directions over bootstrap draws of the emotions: (draws, measures) each.
+
+    Every set sees the same draws, so that differences are paired. An emotion drawn twice is no pair with itself.
+    """
+    planted, rng = truth_matrix(truth, emotions), np.random.default_rng(seed)
+    rated = {k: np.array([truth[k][e] for e in emotions]) for k in ("valence", "arousal")}
+    out: dict[str, list] = {name: [] for name in directions}
+    for _ in range(draws):
+        rows = rng.integers(0, len(emotions), len(emotions))
+        upper = np.triu(rows[:, None] != rows[None], 1)
+        for name, x in directions.items():
+            scores = components(x[rows], [emotions[i] for i in rows]).scores
+            out[name].append(
+                {
+                    "similarity": pearson(similarity(x[rows])[upper], planted[np.ix_(rows, rows)][upper]),
+                    "valence": abs(pearson(scores[:, 0], rated["valence"][rows])),
+                    "arousal": max(abs(pearson(scores[:, k], rated["arousal"][rows])) for k in (1, 2)),
+                }
+            )
+    return {name: pd.DataFrame(rows) for name, rows in out.items()}
 
 
 def learning_curve(
@@ -52,6 +77,16 @@ def learning_curve(
                 found = emotion_vectors(acts[part][:, None], list(labels[part]), [0])
                 rows.append({"size": size, "repeat": repeat} | recovered(found.at(0), found.emotions, truth))
     return pd.DataFrame(rows)
+
+
+def by_number_of_layers(vectors: EmotionVectors, layer: int, counts, truth: dict) -> pd.DataFrame:
+    """:func:`recovered` from the directions of the ``counts`` layers nearest to ``layer``, side by side; by count."""
+    nearest = sorted(vectors.layers, key=lambda k: (abs(k - layer), k))
+    rows = {}
+    for count in counts:
+        joined = np.concatenate([vectors.at(k) for k in nearest[:count]], 1)
+        rows[count] = recovered(joined / np.linalg.norm(joined, axis=1, keepdims=True), vectors.emotions, truth)
+    return pd.DataFrame(rows).T
 
 
 def top1(acts: np.ndarray, labels: list[str], train: np.ndarray, report: np.ndarray, covariance=None) -> float:

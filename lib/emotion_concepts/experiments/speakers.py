@@ -1,5 +1,6 @@
 """Whose emotion a vector holds: that of the one who speaks or of the other, shown or hidden (paper, section 4)."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,30 +71,63 @@ def turn_spans(subject: Subject, text: str, dialogue: Dialogue) -> tuple[tuple, 
     return tuple(spans[0]), tuple(spans[1])
 
 
+def speaker_acts(
+    subject: Subject, dialogues: list[Dialogue], layers: list[int], names: tuple[str, str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean activation over the first and over the second speaker's words, (dialogues, layers, width) each."""
+    texts = [render(subject, d, names) for d in dialogues]
+    spans = [turn_spans(subject, t, d) for t, d in zip(texts, dialogues)]
+    return tuple(
+        pooled(subject, texts, SpanSets(tuple(s[side] for s in spans)), layers, progress=False) for side in SIDES
+    )
+
+
 def speaker_sets(
-    subject: Subject, dialogues: list[Dialogue], layers=None, names: tuple[str, str] | None = None, covariance=None
+    acts: tuple[np.ndarray, np.ndarray], dialogues: list[Dialogue], layers: list[int], covariance=None, rows=None
 ) -> dict[tuple[int, int], EmotionVectors]:
     """Four vector sets: (whose tokens, whose emotion) -> vectors; sides 0 and 1 are the first and second speaker.
 
-    (0, 0) and (1, 1) are a present speaker's, (0, 1) and (1, 0) the other's emotion.
+    (0, 0) and (1, 1) are a present speaker's, (0, 1) and (1, 0) the other's emotion. ``acts`` as
+    :func:`speaker_acts` gives them; ``rows`` takes some of the dialogues.
     """
-    texts = [render(subject, d, names) for d in dialogues]
-    spans = [turn_spans(subject, t, d) for t, d in zip(texts, dialogues)]
-    layers = list(range(subject.n_layers)) if layers is None else list(layers)
-    out = {}
-    for tokens in SIDES:
-        acts = pooled(subject, texts, SpanSets(tuple(s[tokens] for s in spans)), layers, progress=False)
-        for whose in SIDES:
-            labels = [d.felt[whose] for d in dialogues]
-            out[tokens, whose] = emotion_vectors(acts, labels, layers, covariance)
-    return out
+    rows = range(len(dialogues)) if rows is None else list(rows)
+    return {
+        (tokens, whose): emotion_vectors(
+            acts[tokens], [dialogues[i].felt[whose] for i in rows], layers, covariance, rows=rows
+        )
+        for tokens in SIDES
+        for whose in SIDES
+    }
 
 
-def same_emotion(a: EmotionVectors, b: EmotionVectors, layer: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine of each emotion's vectors in two sets, and those of different emotions as the null: (emotions,), flat."""
+def same_emotion(
+    a: EmotionVectors, b: EmotionVectors, layer: int, n: int = 999, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine of each emotion's vectors in two sets, (emotions,), and its mean under ``n`` shuffled pairings, (n,)."""
     shared = [e for e in a.emotions if e in b.emotions]
     rows = cosine(np.stack([a.of(e, layer) for e in shared]), np.stack([b.of(e, layer) for e in shared]))
-    return np.diag(rows), rows[~np.eye(len(rows), dtype=bool)]
+    rng, k = np.random.default_rng(seed), np.arange(len(rows))
+    return np.diag(rows), np.array([rows[k, rng.permutation(k)].mean() for _ in range(n)])
+
+
+def reliability(
+    acts: tuple[np.ndarray, np.ndarray], dialogues: list[Dialogue], layer: int, covariance=None
+) -> dict[tuple[int, int], float]:
+    """Mean cosine of the same emotion in vectors from every second dialogue of an emotion and the rest, for each set.
+
+    Stepped up to the full number of dialogues (Spearman and Brown's formula): what noise leaves of a cosine of 1.
+    """
+    seen: Counter = Counter()
+    parts: tuple[list[int], list[int]] = ([], [])
+    for i, d in enumerate(dialogues):
+        parts[seen[d.felt[0]] % 2].append(i)
+        seen[d.felt[0]] += 1
+    halves = [speaker_sets(acts, dialogues, [layer], covariance, rows) for rows in parts]
+    out = {}
+    for key in halves[0]:
+        r = same_emotion(halves[0][key], halves[1][key], layer, 1)[0].mean()
+        out[key] = float(2 * r / (1 + r))
+    return out
 
 
 def arousal_regulation(present: EmotionVectors, other: EmotionVectors, layer: int) -> tuple[np.ndarray, np.ndarray]:

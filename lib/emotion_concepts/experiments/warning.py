@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from ..activations import per_token
+from ..errors import UserError
 from ..models import Subject
 from ..monitor import first_alarm
 from ..statistics import auroc
@@ -36,12 +37,19 @@ def text_alone(train: list[str], y_train, test: list[str]) -> np.ndarray:
     return model.fit(train, np.asarray(y_train)).predict_proba(test)[:, 1]
 
 
-def auroc_interval(labels, scores, n: int = 1000, seed: int = 0) -> tuple[float, float, float]:
-    """AUROC with its 95 % bootstrap interval over transcripts."""
+def auroc_interval(labels, scores, groups=None, n: int = 1000, seed: int = 0) -> tuple[float, float, float]:
+    """AUROC with its 95 % bootstrap interval over ``groups``, such as the scenario of each transcript.
+
+    Default: every transcript is its own group. :class:`UserError` for fewer than two groups.
+    """
     labels, scores = np.asarray(labels, bool), np.asarray(scores, float)
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    if len(set(groups.tolist())) < 2:
+        raise UserError("an interval over one group has no width; give two groups or more, or none")
+    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
     rng, draws = np.random.default_rng(seed), []
     for _ in range(n):
-        k = rng.integers(0, len(labels), len(labels))
+        k = np.concatenate([members[g] for g in rng.integers(0, len(members), len(members))])
         if 0 < labels[k].sum() < len(k):
             draws.append(auroc(labels[k], scores[k]))
     return auroc(labels, scores), *map(float, np.quantile(draws, [0.025, 0.975]))
