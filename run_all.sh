@@ -57,9 +57,6 @@ prepare_venv() {
       "(Debian and Ubuntu: apt install python3-venv)"
   fi
   echo "installing the pinned packages into $venv (once, a few minutes) ..."
-  # pip before 23.1 finds no way to install a pinned package that another one wants with an extra
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "pip>=23.1" ||
-    die "pip could not be brought to 23.1 or newer; see its message above, then run the same command again"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$here/constraints.txt" -e "$here" ||
     die "the packages could not be installed; see pip's message above, then run the same command again"
   echo "$stamp" >"$venv/.installed"

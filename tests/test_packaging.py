@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 import tomllib
-from importlib.metadata import requires, version
+from importlib.metadata import distributions, requires, version
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from emotion_concepts import environment
 
@@ -176,3 +178,11 @@ def test_readme_commands_exist():
     assert "./run_all.sh" in text and "./run_all.sh test" in text
     for command in re.findall(r"python -m ([\w.]+)", text):
         assert (ROOT / "lib" / (command.replace(".", "/") + ".py")).exists(), command
+
+
+def test_every_pin_installs_on_the_oldest_python():
+    """A pin that wants a later micro release of Python (3.11.5) would stop a bare Debian machine (3.11.2)."""
+    installed = {canonicalize_name(d.name): d for d in distributions()}
+    wants = {n: installed[n].metadata["Requires-Python"] for n in map(canonicalize_name, pins()) if n in installed}
+    assert len(wants) > 50
+    assert {n: w for n, w in wants.items() if w and "3.11.0" not in SpecifierSet(w)} == {}
