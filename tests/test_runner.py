@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from emotion_concepts import parameters, reruns, runner
 from emotion_concepts.errors import UserError
+from emotion_concepts.strip import README_MARKS
 
 PARAMETERS = "model = 'organism'\nprofile = 'quick'\nout = '.'\nseed = 0\nstrength = 0.5"
 
@@ -268,7 +269,9 @@ def test_the_default_run_refreshes_figures_and_notebooks(chain, monkeypatch):
     notebook(chain / "notebooks" / "02-second.ipynb", "1 + 1")
     (chain / "figures").mkdir()
     (chain / "figures" / "01-gone.png").write_text("of an earlier version")
+    (chain / "README.md").write_text("\n".join(README_MARKS))
     assert runner.main([]) == 0
+    assert "| 01.top1 |" in (chain / "README.md").read_text()
     names = {p.name for p in (chain / "figures").iterdir()}
     assert names == {"01-a.png", "01-a.svg", "01-a.json", "claims.md"}
     text = path.read_text()

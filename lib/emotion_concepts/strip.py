@@ -103,7 +103,7 @@ def publish_notebooks(out: Path, notebooks: list[Path], root: Path) -> None:
 def publish_claims(table: pd.DataFrame, readme: Path) -> None:
     """Put the outcomes in short between the README's two marks; :class:`UserError` if it has none."""
     begin, end = README_MARKS
-    before, mark, rest = readme.read_text().partition(begin)
+    before, mark, rest = (readme.read_text() if readme.exists() else "").partition(begin)
     _, closing, after = rest.partition(end)
     if not (mark and closing):
         raise UserError(f"{readme.name} needs the lines {begin} and {end}, between which the claims go")
