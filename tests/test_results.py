@@ -116,3 +116,20 @@ def test_bad_input(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(UserError, match="run its notebook again"):
         load_figure(tmp_path / "bad.json")
+
+
+def test_on_another_kind_of_cpu_most_numbers_must_be_near(tmp_path):
+    """Sampled texts part there: a few far numbers are no difference, many are, and so is a part that is missing."""
+
+    def saved(where, y, cpu, **more):
+        folder = tmp_path / where / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"name": "03-curve", "cpu": cpu, "data": {"y": y, "word": where} | more}
+        (folder / "03-curve.json").write_text(json.dumps(record))
+        return folder
+
+    here = saved("a", [1.0] * 20, "AVX2")
+    assert compare_figures(here, saved("b", [1.2] * 18 + [9.0] * 2, "AVX512")) == []
+    assert len(compare_figures(here, saved("c", [1.2] * 20, "AVX2"))) == 21  # one kind of CPU: every number and word
+    assert "5 of 20 numbers are far" in compare_figures(here, saved("d", [1.0] * 15 + [9.0] * 5, "AVX512"))[0]
+    assert "only in one of them: z" in compare_figures(here, saved("e", [1.0] * 20, "AVX512", z=1))[0]
