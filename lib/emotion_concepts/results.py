@@ -20,7 +20,7 @@ DIGITS = 5  # significant digits kept of a plotted number
 DPI = 110
 RTOL, ATOL = 1e-2, 1e-3  # between runs on one kind of CPU; a figure may carry its own
 # Another kind of CPU rounds otherwise, sampled texts then part at some token, and all that is read from them shifts.
-FAR_RTOL, FAR_ATOL, FAR_SHARE = 0.3, 0.1, 0.1
+FAR_RTOL, FAR_ATOL, FAR_SHARE = 0.3, 0.1, 0.2
 
 
 def plain(data):
