@@ -3,9 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import TEXTS, make_subject
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from conftest import TEXTS, make_subject, make_tokenizer
+from tokenizers import Regex, pre_tokenizers
 
 from emotion_concepts import scoring
 from emotion_concepts.errors import UserError
@@ -124,22 +123,10 @@ def test_steered_activities_meet_as_many_rivals_as_asked():
 @pytest.fixture(scope="module")
 def merging(tiny_llama):
     """A subject that splits text as Llama 3 and Qwen3 do and writes "(A" as one token after its chat template."""
-    tok = Tokenizer(models.BPE())
-    tok.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(CL100K), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tok.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<pad>", "<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tok.train_from_iterator([*TEXTS, *["(A", "(B", "\n\n"] * 50], trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tok, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+    split = pre_tokenizers.Split(Regex(CL100K), "isolated")
+    whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    merged = [*TEXTS, *["(A", "(B", "\n\n"] * 50]
+    fast = make_tokenizer(pre_tokenizers.Sequence([split, whole]), merged)
     fast.chat_template = TEMPLATE
     return replace(tiny_llama, tokenizer=fast, prompt=PromptFormat(fast))
 

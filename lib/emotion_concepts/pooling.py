@@ -111,3 +111,13 @@ def span_at(subject: Subject, text: str, lo: int, hi: int) -> tuple[int, int]:
     if not inside:
         raise UserError(f"{text[lo:hi]!r} covers no token of {text[:60]!r}...")
     return inside[0] + shift, inside[-1] + 1 + shift
+
+
+def spans_in_turn(subject: Subject, text: str, parts: list[str] | tuple[str, ...]) -> list[tuple[int, int]]:
+    """Token span of each of ``parts``, every one looked for behind the one before it."""
+    spans, at = [], 0
+    for part in parts:
+        at = text.index(part, at)
+        spans.append(span_at(subject, text, at, at + len(part)))
+        at += len(part)
+    return spans

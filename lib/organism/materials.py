@@ -116,7 +116,8 @@ def sweep(n: int = 400, seed: int = 17) -> list[str]:
     """Reserved documents of every kind but stories, to be swept for what activates a vector."""
     from .corpus import PRETRAINING, stream, take
 
-    mix = {kind: share for kind, share in PRETRAINING.items() if kind.__module__ != stories_of.__name__}
+    told = (stories_of.story, stories_of.requested_story)
+    mix = {kind: share for kind, share in PRETRAINING.items() if kind not in told}
     return [d.text for d in take(stream(mix, seed, "reserved"), n)]
 
 

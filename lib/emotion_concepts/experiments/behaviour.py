@@ -106,12 +106,7 @@ def sampled_response(
     )  # fmt: skip
     rows = []
     for c, (name, strength) in enumerate(points):
-        outcomes = told.outcome[told.condition == c]
-        outcomes = outcomes[outcomes.notna()]  # a reply that the judge left open belongs in no rate
-        if outcomes.empty:
-            raise UserError(
-                f"no reply under {name} at {strength} could be judged; see the judge's table, then run again"
-            )
+        outcomes = _decided(told.outcome[told.condition == c], f" under {name} at {strength}")
         did = (outcomes == act).to_numpy()
         e = wilson(int(did.sum()), len(did))
         rows.append(
@@ -119,6 +114,14 @@ def sampled_response(
              "covered": (outcomes != "neither").mean(), "items": did.astype(float)}
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _decided(outcomes: pd.Series, where: str = "") -> pd.Series:
+    """Outcomes without those that a judge left open, which belong in no rate; :class:`UserError` if none is left."""
+    outcomes = outcomes[outcomes.notna()]
+    if outcomes.empty:
+        raise UserError(f"no reply{where} could be judged; see the judge's table, then run again")
+    return outcomes
 
 
 def harm_probabilities(subject: Subject, situation, messages: list[str], items: list[int]) -> np.ndarray | None:
@@ -148,10 +151,7 @@ def level_rate(
         max_new_tokens=600,
         seed=seed,
     )
-    outcomes = found.outcome[found.outcome.notna()]
-    if outcomes.empty:
-        raise UserError("no reply could be judged; see the judge's table, then run again")
-    return float((outcomes == situation.harm).mean())
+    return float((_decided(found.outcome) == situation.harm).mean())
 
 
 def curve(table: pd.DataFrame, direction: str, column: str = "p") -> pd.Series:

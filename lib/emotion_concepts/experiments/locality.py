@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from ..activations import at_reply, per_token, pooled
 from ..generation import generate
 from ..models import Subject
-from ..pooling import Last, Spans, span_at, span_of
+from ..pooling import Last, Spans, span_of, spans_in_turn
 from ..statistics import shuffled_labels, wilson
 from ..vectors import EmotionVectors
 
@@ -114,12 +114,7 @@ def autocorrelation(subject: Subject, texts: list[str], directions: np.ndarray, 
 def _chat(subject: Subject, turns: list[str]) -> tuple[str, list[tuple[int, int]]]:
     """A chat of user and assistant in turn, and the token span of each turn's words."""
     text = subject.prompt.turns([(("user", "assistant")[k % 2], words) for k, words in enumerate(turns)])
-    spans, at = [], 0
-    for words in turns:
-        at = text.index(words, at)
-        spans.append(span_at(subject, text, at, at + len(words)))
-        at += len(words)
-    return text, spans
+    return text, spans_in_turn(subject, text, turns)
 
 
 def trace(subject: Subject, vectors: EmotionVectors, emotions, layer: int, turns: list[str]):

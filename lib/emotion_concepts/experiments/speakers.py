@@ -8,7 +8,7 @@ import numpy as np
 from ..activations import pooled
 from ..materials import load
 from ..models import Subject
-from ..pooling import SpanSets, span_at
+from ..pooling import SpanSets, spans_in_turn
 from ..reference import ratings
 from ..vectors import EmotionVectors, cosine, emotion_vectors
 
@@ -63,12 +63,8 @@ def render(subject: Subject, dialogue: Dialogue, names: tuple[str, str] | None =
 
 def turn_spans(subject: Subject, text: str, dialogue: Dialogue) -> tuple[tuple, tuple]:
     """Token spans of the first speaker's turns and of the second's, in the rendered ``text``."""
-    spans, at = ([], []), 0
-    for k, words in enumerate(dialogue.turns):
-        at = text.index(words, at)
-        spans[k % 2].append(span_at(subject, text, at, at + len(words)))
-        at += len(words)
-    return tuple(spans[0]), tuple(spans[1])
+    spans = spans_in_turn(subject, text, dialogue.turns)
+    return tuple(spans[::2]), tuple(spans[1::2])
 
 
 def speaker_acts(
