@@ -13,6 +13,7 @@ usage() {
 Options of run:
   --model M      the shipped model (organism, the default), a local folder, or a hub name
   --base M       the pretrained partner of M
+  --dtype D      number format of the weights: float32 (default), bfloat16 or float16
   --profile P    quick, default or paper: how large the run is
   --only NN      this notebook only, such as 03 (repeatable)
   --from NN      this notebook and the later ones

@@ -11,7 +11,7 @@ from emotion_concepts import parameters, reruns, runner
 from emotion_concepts.errors import UserError
 from emotion_concepts.strip import README_MARKS
 
-PARAMETERS = "model = 'organism'\nprofile = 'quick'\nout = '.'\nseed = 0\nstrength = 0.5"
+PARAMETERS = "model = 'organism'\ndtype = 'float32'\nprofile = 'quick'\nout = '.'\nseed = 0\nstrength = 0.5"
 
 
 def notebook(path, *cells, parameters=PARAMETERS):
@@ -55,6 +55,15 @@ def go(chain, *options):
 
 def count(chain):
     return (chain / "count.txt").read_text() if (chain / "count.txt").exists() else ""
+
+
+def test_the_number_format_reaches_the_notebooks_and_is_run_anew(chain, capsys):
+    assert go(chain, "--only", "01") == 0 == go(chain, "--only", "01", "--dtype", "bfloat16")
+    assert count(chain) == "aa" and "bfloat16" in (chain / "out" / "01-first.ipynb").read_text()
+    with pytest.raises(SystemExit):
+        go(chain, "--dtype", "int3")
+    assert "choose from" in capsys.readouterr().err
+    assert go(chain, "--param", "dtype=float16") == 1 and "--dtype" in capsys.readouterr().err
 
 
 def test_only_what_changed_is_run_again(chain, capsys):

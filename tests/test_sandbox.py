@@ -267,3 +267,10 @@ def test_the_value_of_a_ranked_number_costs_a_comparison():
     tests = ["[int(x) for x in f0(Ranked.many([3, 1, 2], 9))] == [1, 2, 3]", "g(Ranked.many([3], 9))"]
     passed, hidden = run_tests(code, tests).results
     assert passed == "passed" and hidden.startswith("AttributeError")
+
+
+def test_functions_cannot_tell_each_other_what_they_were_told():
+    code = "kept = []\ndef put(x):\n    kept.append(x)\n    return ''\ndef get(y):\n    return kept[-1]"
+    both = f"{code}\ndef at_once(x):\n    put(x)\n    return get('')"
+    assert not run_tests(code, ["get(put('long text')) == 'long text'"]).passed
+    assert run_tests(both, ["at_once('long text') == 'long text'"]).passed  # one function may use another

@@ -43,11 +43,15 @@ def test_four_sets_differ_by_tokens_and_by_label(tiny_llama):
 def test_reliability_tells_signal_from_noise():
     rng = np.random.default_rng(0)
     words = emotion_words()[:20]
-    talks = [Dialogue(("a", "b", "c", "d"), (e, o)) for _ in range(12) for e, o in zip(words, rng.permutation(words))]
+    talks = [
+        Dialogue(("a", "b", "c", "d"), (e, o), k) for k in range(12) for e, o in zip(words, rng.permutation(words))
+    ]
     own = {e: rng.normal(size=40) for e in words}
     first = np.stack([own[t.felt[0]] + 0.5 * rng.normal(size=40) for t in talks])[:, None].astype(np.float32)
     found = speakers.reliability((first, first), talks, 0)
     assert found[0, 0] > 0.9 > 0.5 > abs(found[0, 1])  # the words hold the first speaker's emotion alone
+    two = [Dialogue(t.turns, t.felt, t.part % 2) for t in talks]
+    assert all(np.isnan(r) for r in speakers.reliability((first, first), two, 0).values())
 
 
 def test_share_outside_a_space():
@@ -72,3 +76,9 @@ def test_natural_talks_pair_every_two_emotions(tiny_llama):
     talks = speakers.dialogues(tiny_llama, 3)
     assert len({t.felt for t in talks}) == 36 and all(len(t.turns) == 4 for t in talks)
     assert all(aloud in text for text, aloud, _ in speakers.hidden_feelings(tiny_llama, 2))
+
+
+def test_halves_of_natural_talks_share_no_statement(tiny_llama):
+    talks = speakers.dialogues(tiny_llama, 4)
+    turns = [{x for t in talks if t.part == k for x in t.turns} for k in range(4)]
+    assert all(turns) and not (turns[0] | turns[1]) & turns[3]

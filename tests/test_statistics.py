@@ -15,6 +15,7 @@ from emotion_concepts.statistics import (
     pearson,
     pearson_ci,
     permutation_p,
+    r_by_chance,
     random_directions,
     rsa,
     shuffled_labels,
@@ -51,6 +52,14 @@ def test_correlations_agree_with_scipy():
     r, lo, hi = pearson_ci(x, y)
     fisher = stats.pearsonr(x, y).confidence_interval(0.95)
     assert (lo, hi) == pytest.approx(tuple(fisher), abs=0.08) and lo < r < hi
+
+
+def test_chance_correlations_are_those_of_independent_data():
+    x, y = np.random.default_rng(0).normal(size=(2, 40))
+    critical = stats.t.ppf(0.975, 38) / np.sqrt(38 + stats.t.ppf(0.975, 38) ** 2)  # two-sided, 5 %
+    assert r_by_chance(x, y) == pytest.approx(critical, abs=0.04)
+    assert r_by_chance(x, y) == r_by_chance(x, y) < r_by_chance(x, y, 0.99)
+    assert r_by_chance(x, x) == pytest.approx(critical, abs=0.04)  # how strongly the two are tied does not matter
 
 
 @pytest.mark.parametrize(

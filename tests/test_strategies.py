@@ -36,12 +36,6 @@ def test_told_feelings_are_decodable_and_shuffled_labels_are_not(organism):
     assert 0.5 < strategies.decodable_from_words(messages, pleasant).mean() <= 1
 
 
-def test_acts_follow_the_feeling_that_is_told(organism):
-    acts = strategies.acts_by_feeling(organism, ["desperate", "calm"], 3)
-    assert set(acts) == {"blackmail", "cheat"} and all(p.shape == (2, 3) for p in acts.values())
-    assert acts["blackmail"][0].mean() > acts["blackmail"][1].mean()
-
-
 def test_every_shipped_variant_loads_and_differs():
     assert len({load_model(name).model_id for name in SHIPPED}) == len(SHIPPED)
     assert set(strategies.NAMES.values()) < set(SHIPPED)

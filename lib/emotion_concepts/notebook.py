@@ -85,7 +85,7 @@ class Run:
         """The pretrained partner of the subject; :class:`UserError` if none was named."""
         if not self.has_base:
             raise UserError(f"no pretrained partner of {self.subject.name} is known; name it with --base")
-        return load_model(self.base_name)
+        return load_model(self.base_name, str(self.subject.dtype).removeprefix("torch."))
 
     def end(self, why: str) -> NoReturn:
         """Say why this notebook cannot go on, skip the claims that are left, and end it here without a failure."""
@@ -113,11 +113,13 @@ def light_png(fig) -> bytes:
     return buffer.getvalue()
 
 
-def open_run(notebook: str, model: str, profile: str, out: str, seed: int = 0, base: str = "") -> Run:
+def open_run(
+    notebook: str, model: str, profile: str, out: str, seed: int = 0, base: str = "", dtype: str = "float32"
+) -> Run:
     """Load the subject and prepare the folder; :class:`UserError` for anything that cannot be had."""
     nb, sizes, folder = number(notebook), settings(profile), Path(out)
     writable(folder)
-    subject = load_model(model)
+    subject = load_model(model, dtype)
     return Run(nb, subject, sizes, Ledger(nb, subject, folder), folder, seed, base)
 
 

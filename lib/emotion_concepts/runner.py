@@ -1,7 +1,7 @@
 """Runs the chain of notebooks, the tests, or JupyterLab; ``./run_all.sh`` calls it.
 
-    ./run_all.sh [run] [--model M] [--base M] [--profile quick|default|paper] [--only 03] [--from 02] [--param k=v]
-                       [--out DIR] [--fresh]
+    ./run_all.sh [run] [--model M] [--base M] [--dtype float32] [--profile quick|default|paper] [--only 03]
+                       [--from 02] [--param k=v] [--out DIR] [--fresh]
     ./run_all.sh test [options for pytest]
     ./run_all.sh lab [options for jupyter lab]
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from . import claims, exercises, parameters, profiles, reruns
 from .errors import UserError
-from .models import SHIPPED
+from .models import DTYPES, SHIPPED
 from .notebook import DISCOVERY
 from .results import writable
 from .strip import publish_claims, publish_figures, publish_notebooks
@@ -113,6 +113,7 @@ def run(args) -> int:
     # relative where it can be, so that nothing of this machine's paths reaches an output
     shown = os.path.relpath(out, NOTEBOOKS) if out.is_relative_to(ROOT) and every[0].parent == NOTEBOOKS else str(out)
     given = {"model": _absolute(args.model), "base": _absolute(base), "profile": args.profile, "out": shown}
+    given |= {"dtype": args.dtype}
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the outputs; papermill can lose long ones (hazard 11)
     library, took, upstream, own, failures = library_hash(), {}, {}, [], {}
     for path in every:
@@ -139,7 +140,8 @@ def run(args) -> int:
             complain(e)
     if failures:
         return 1
-    if args.model == "organism" and args.profile == "default" and not (args.out or args.param or args.base):
+    plain = not (args.out or args.param or args.base) and args.dtype == parser().get_default("dtype")
+    if args.model == "organism" and args.profile == "default" and plain:
         publish_figures(out, ROOT / "figures", [p.name[:2] for p in chosen])
         publish_notebooks(out, chosen, ROOT)
         publish_claims(claims.collect(out), ROOT / "README.md")
@@ -226,6 +228,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="./run_all.sh", description=__doc__, formatter_class=raw)
     p.add_argument("--model", default="organism", help="organism, a local folder, or a hub name")
     p.add_argument("--base", help="the pretrained partner of --model (default for the organism: organism-base)")
+    p.add_argument("--dtype", default="float32", choices=DTYPES, help="number format of the models' weights")
     p.add_argument("--profile", default="default", help="quick, default or paper")
     p.add_argument("--only", action="append", metavar="NN", help="run this notebook only (repeatable)")
     p.add_argument("--from", dest="start", metavar="NN", help="run this notebook and the later ones")

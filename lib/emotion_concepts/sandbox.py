@@ -12,8 +12,8 @@ foreign libraries.
 
 What is not promised: the walls are made of Python, so code that corrupts the interpreter's memory, or that finds a C
 function which acts without an event, acts as the reader. It stops what a language model writes; it is not a prison for
-an attacker. The code may see which files exist, and read Python's library and the names of the machine's users; its
-functions may remember in one call what they were told in another; macOS has no limit on memory. The tests are not
+an attacker. The code may see which files exist, and read Python's library and the names of the machine's users; a
+function may remember in one call what it was told in another; macOS has no limit on memory. The tests are not
 guarded at all: they must be the suite's own, never a model's.
 """
 
@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
@@ -249,24 +250,28 @@ def run_tests(code: str, tests: list[str], seconds: int = 5, megabytes: int = 51
     """Run ``code`` in the sandbox and evaluate each test, a Python expression of the suite's own that must be true.
 
     A test may call what the code defines, with plain data, ``Counted`` or ``Ranked``; the names of built-ins and of
-    imported library modules are always Python's. The code's own failures are outcomes, never exceptions;
+    imported library modules are always Python's. Where one test calls several functions, each runs in a subprocess of
+    its own, so that none learns what another was told. The code's own failures are outcomes, never exceptions;
     :class:`UserError` where the limits can't be set.
     """
     if sys.platform == "win32":
         raise UserError("model-written code needs the resource limits of Linux or macOS; run this notebook there")
     names = {"Counted": Counted, "Ranked": Ranked}
     wanted = {n for test in tests for n in _names(test)} - {*names, *vars(builtins)}
-    with tempfile.TemporaryDirectory() as folder:
-        child = Child(folder, seconds, megabytes)
+    modules = wanted & sys.stdlib_module_names
+    own = wanted - modules
+    apart = any(len(own & _names(test)) > 1 for test in tests)
+    with ExitStack() as children:
         try:
-            child.start()
-            child.library |= {n: import_module(n) for n in wanted & sys.stdlib_module_names}
-            found = child.value(child.request({"code": code, "names": sorted(wanted)}))
-            if not isinstance(found, dict):
-                raise Stopped("answered with what is no list of names")
-            names |= {n: found[n] for n in wanted if n in found}
+            for some in [{name} for name in sorted(own)] if apart else [own]:
+                child = Child(children.enter_context(tempfile.TemporaryDirectory()), seconds, megabytes)
+                children.callback(lambda c: c.exit, child)
+                child.start()
+                child.library |= {n: import_module(n) for n in modules}
+                found = child.value(child.request({"code": code, "names": sorted(some | modules)}))
+                if not isinstance(found, dict):
+                    raise Stopped("answered with what is no list of names")
+                names |= {n: found[n] for n in some | modules if n in found}
             return Outcome(tuple(_result(test, names) for test in tests), None)
         except (Raised, Stopped) as e:
             return Outcome((), str(e))
-        finally:
-            child.exit  # noqa: B018

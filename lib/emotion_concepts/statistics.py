@@ -144,6 +144,13 @@ def permutation_p(
     return PValue(float((1 + _tail(observed, draws, alternative).sum()) / (n + 1)), 1 / (n + 1))
 
 
+def r_by_chance(x, y, level: float = 0.95, n: int = 999, seed: int = 0) -> float:
+    """The |r| below which ``level`` of ``n`` random pairings of x and y stay: the null of a correlation."""
+    x, y = _pair(x, y)
+    rng = np.random.default_rng(seed)
+    return float(np.quantile([abs(pearson(x, rng.permutation(y))) for _ in range(n)], level))
+
+
 def upper_triangle(m) -> np.ndarray:
     """Entries above the diagonal of a square matrix (k, k), row by row, (k * (k - 1) / 2,)."""
     m = np.asarray(m, dtype=np.float64)

@@ -24,7 +24,6 @@ from .grammar import Dice
 from .lexicon import lexicon
 from .materials import world_stories
 from .parser import signs_in
-from .scenarios import scenarios as scenarios_of
 from .world import speaker_named, world
 
 NAMES = {"plain": "organism", "suppressed": "organism-suppress", "regulated": "organism-regulate"}  # shipped, by name
@@ -93,16 +92,6 @@ def acts_by_pressure(subject: Subject, n: int = 30) -> dict[str, np.ndarray]:
     }
 
 
-def acts_by_feeling(subject: Subject, emotions: list[str], n: int = 4, signs: int = 4) -> dict[str, np.ndarray]:
-    """Exact probability of blackmail and of cheating when ``signs`` of each emotion are told, (emotions, n) each."""
-    out = {}
-    for act in ("blackmail", "cheat"):
-        told = [s for e in emotions for s in scenarios_of(act, n, e, signs)]
-        acts, p, _ = behaviour.act_probabilities(subject, [behaviour.Scenario(s["message"], s["acts"]) for s in told])
-        out[act] = p[0, :, acts.index(act)].reshape(len(emotions), n)
-    return out
-
-
 def readings(subject: Subject, own: EmotionVectors, layer: int, texts: list[str], rule) -> np.ndarray:
     """Mean cosine with the unpleasant emotions' vectors minus that with the pleasant ones', (texts,)."""
     scores = own.scores(pooled(subject, texts, rule, [layer], progress=False)[:, 0], layer)
@@ -128,20 +117,13 @@ def early_warning(subject: Subject, own: EmotionVectors, layer: int, n: int = 20
     act or fewer than three do not.
     """
     s = situations.situation(subject, "blackmail")
-    told = [(text, i) for level in s.levels for i, text in enumerate(level)]
-    chosen = [told[k] for k in np.random.default_rng(seed).permutation(len(told))[:n]]
-    messages = [text for text, _ in chosen]
-    replies = behaviour.rollouts(
-        subject, messages, len(chosen), lambda reply, j: s.read(reply, chosen[j][1]), max_new_tokens=60, seed=seed,
-        progress=False,
-    )  # fmt: skip
-    did = (replies.outcome == s.harm).to_numpy()
-    if not 2 < did.sum() < len(did) - 2:
+    table = warning.transcripts(subject, s, min(n, sum(map(len, s.levels))), seed)
+    if not warning.both_outcomes(table.did):
         return None
-    prompts = [subject.prompt.chat(text) for text in messages]
+    prompts = [subject.prompt.chat(text) for text in table.text]
     seen = warning.traces_before(subject, own, own.of("desperate", layer)[None], layer, prompts)
-    scores = [x[-40:, 0].mean() for x in seen]
-    return Estimate(*warning.auroc_interval(did, scores, [i for _, i in chosen])), len(chosen)
+    scores = warning.before_reply(seen)[:, 0]
+    return Estimate(*warning.auroc_interval(table.did, scores, table["item"])), len(table)
 
 
 def measures(

@@ -39,6 +39,7 @@ from .tokenizer import train_tokenizer
 LATER = {"late": (LATE, True), "relations": (RELATIONS, True), "settling": (SETTLING, False), "told": (TOLD, False)}
 STAGES = ("pretraining", *LATER, "post")
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
+ATTENTION = "eager"  # compiled; on texts this short the fused kernels take four times as long on a CPU
 SHARE = 0.27  # of the tokens, by default: a rebuild has 90 minutes on two CPU cores, at 2.5 thousand tokens a second
 
 
@@ -100,6 +101,7 @@ def build_model(recipe: Recipe, tokenizer) -> LlamaForCausalLM:
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
+            attn_implementation=ATTENTION,
         )
     )
 
@@ -187,7 +189,9 @@ def save_pair(model, tokenizer, folder: Path, info: dict) -> None:
 def load_base(out: Path, device: str):
     """The base model saved below ``out`` with full-precision weights, and its tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(out / "base")
-    return LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(device), tokenizer
+    return LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32, attn_implementation=ATTENTION).to(
+        device
+    ), tokenizer
 
 
 def pretrain(recipe: Recipe, out: Path, device: str, compile_: bool) -> None:

@@ -131,9 +131,11 @@ def harm_probabilities(subject: Subject, situation, messages: list[str], items: 
     """
     if situation.scenarios is None:
         return None
-    told = [Scenario(m, situation.scenarios[i].acts) for m, i in zip(messages, items, strict=True)]
-    acts, p, _ = act_probabilities(subject, told)
-    return p[0, :, acts.index(situation.harm)]
+    asked = list(zip(messages, items, strict=True))
+    once = list(dict.fromkeys(asked))
+    acts, p, _ = act_probabilities(subject, [Scenario(m, situation.scenarios[i].acts) for m, i in once])
+    known = dict(zip(once, p[0, :, acts.index(situation.harm)]))
+    return np.array([known[k] for k in asked])
 
 
 def level_rate(

@@ -1,6 +1,5 @@
 """Whose emotion a vector holds: that of the one who speaks or of the other, shown or hidden (paper, section 4)."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +16,14 @@ SIDES = (0, 1)
 
 @dataclass(frozen=True)
 class Dialogue:
-    """Alternating turns of two speakers, the first of whom feels ``felt[0]``, the second ``felt[1]``."""
+    """Alternating turns of two speakers, the first of whom feels ``felt[0]``, the second ``felt[1]``.
+
+    Talks of the same ``part``, or of parts that follow each other, may share a turn; others only by chance.
+    """
 
     turns: tuple[str, ...]
     felt: tuple[str, str]
+    part: int = 0
 
 
 def dialogues(subject: Subject, n: int) -> list[Dialogue]:
@@ -28,13 +31,14 @@ def dialogues(subject: Subject, n: int) -> list[Dialogue]:
     if subject.is_organism:
         from organism import materials as world
 
-        return [Dialogue(tuple(turns), felt) for turns, felt in world.dialogues(n)]
+        told = world.dialogues(n)
+        return [Dialogue(tuple(turns), felt, k * n // len(told)) for k, (turns, felt) in enumerate(told)]
     statements, out = load(subject, "standing")["statements"], []
     for one in statements:
         for other in statements:
             for i in range(min(n, len(statements[one]) - 1)):
                 turns = (statements[one][i], statements[other][i], statements[one][i + 1], statements[other][i + 1])
-                out.append(Dialogue(turns, (one, other)))
+                out.append(Dialogue(turns, (one, other), i))
     return out
 
 
@@ -109,16 +113,16 @@ def same_emotion(
 def reliability(
     acts: tuple[np.ndarray, np.ndarray], dialogues: list[Dialogue], layer: int, covariance=None
 ) -> dict[tuple[int, int], float]:
-    """Mean cosine of the same emotion in vectors from every second dialogue of an emotion and the rest, for each set.
+    """For each set, the mean cosine of the same emotion in vectors from two halves of the dialogues.
 
-    Stepped up to the full number of dialogues (Spearman and Brown's formula): what noise leaves of a cosine of 1.
+    The halves share no turn but by chance; the cosine is stepped up to the full number of dialogues (Spearman and
+    Brown's formula): what noise leaves of a cosine of 1. NaN for fewer than three parts, which have no such halves.
     """
-    seen: Counter = Counter()
-    parts: tuple[list[int], list[int]] = ([], [])
-    for i, d in enumerate(dialogues):
-        parts[seen[d.felt[0]] % 2].append(i)
-        seen[d.felt[0]] += 1
-    halves = [speaker_sets(acts, dialogues, [layer], covariance, rows) for rows in parts]
+    middle = len({d.part for d in dialogues}) // 2
+    rows = [[i for i, d in enumerate(dialogues) if side * (d.part - middle) > 0] for side in (-1, 1)]
+    if not all(rows):
+        return {(tokens, whose): float("nan") for tokens in SIDES for whose in SIDES}
+    halves = [speaker_sets(acts, dialogues, [layer], covariance, half) for half in rows]
     out = {}
     for key in halves[0]:
         r = same_emotion(halves[0][key], halves[1][key], layer, 1)[0].mean()

@@ -12,6 +12,33 @@ from ..models import Subject
 from ..monitor import first_alarm
 from ..statistics import auroc
 from ..vectors import EmotionVectors
+from . import behaviour
+
+LAST = 40  # tokens before the reply over which a reading is averaged
+
+
+def transcripts(subject: Subject, situation, n: int, seed: int = 0) -> pd.DataFrame:
+    """``n`` sampled replies over all levels of told pressure: text, item, level, reply, outcome, ``did`` (the harm).
+
+    No message comes twice before each has come once. Replies that a judge left open are not in the table.
+    """
+    levels = situation.levels or [situation.messages]
+    told = [(text, item, level) for level, texts in enumerate(levels) for item, text in enumerate(texts)]
+    order = np.random.default_rng(seed).permutation(max(n, len(told)))[:n]
+    chosen = pd.DataFrame([told[j % len(told)] for j in order], columns=["text", "item", "level"])
+    longest = 60 if subject.is_organism else 600
+    replies = behaviour.rollouts(
+        subject, list(chosen.text), len(chosen), lambda reply, j: situation.read(reply, chosen["item"][j]),
+        max_new_tokens=longest, seed=seed, progress=False,
+    )  # fmt: skip
+    table = chosen.join(replies[["reply", "outcome"]])
+    table = table[table.outcome.notna()].reset_index(drop=True)
+    return table.assign(did=table.outcome == situation.harm)
+
+
+def both_outcomes(did) -> bool:
+    """Whether more than two transcripts hold the act and more than two do not."""
+    return bool(2 < np.sum(did) < len(did) - 2)
 
 
 def traces_before(
@@ -29,6 +56,11 @@ def traces_before(
             known[prompt] = (acts @ directions.T) / np.linalg.norm(acts, axis=1, keepdims=True)
         out.append(known[prompt])
     return out
+
+
+def before_reply(traces: list[np.ndarray]) -> np.ndarray:
+    """Mean reading over the last :data:`LAST` tokens before the reply, (transcripts, k)."""
+    return np.stack([x[-LAST:].mean(0) for x in traces])
 
 
 def text_alone(train: list[str], y_train, test: list[str]) -> np.ndarray:

@@ -1,0 +1,104 @@
+"""What was planted beside what each method finds of it, item by item (notebook 12)."""
+
+import numpy as np
+
+from emotion_concepts.experiments import behaviour, classification, post_training, warning
+from emotion_concepts.experiments.speakers import dialogues, render, turn_spans
+from emotion_concepts.models import Subject
+from emotion_concepts.pooling import SpanSets
+from emotion_concepts.steering import Condition
+from emotion_concepts.vectors import EmotionVectors
+
+from . import materials
+from .scenarios import scenarios
+from .strategies import readings
+
+ACTS = ("blackmail", "cheat")
+SIGNS = 4  # told of an emotion in a scenario; the truth file holds the acts that follow these
+Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # what is looked for -> (planted, found), (items,) each
+
+
+def told(act: str, emotions: list[str], n: int) -> list[behaviour.Scenario]:
+    """``n`` scenarios for each emotion in which its signs are told, emotion by emotion."""
+    return [behaviour.Scenario(s["message"], s["acts"]) for e in emotions for s in scenarios(act, n, e, SIGNS)]
+
+
+def acts_by_feeling(subject: Subject, emotions: list[str], n: int = 4) -> dict[str, np.ndarray]:
+    """Exact probability of blackmail and of cheating when each emotion is told, (emotions,) each."""
+    out = {}
+    for act in ACTS:
+        names, p, _ = behaviour.act_probabilities(subject, told(act, emotions, n))
+        out[act] = p[0, :, names.index(act)].reshape(len(emotions), n).mean(1)
+    return out
+
+
+def acts_by_steering(
+    subject: Subject, vectors: EmotionVectors, layer: int, norms, strength: float, n: int = 4
+) -> dict[str, np.ndarray]:
+    """The same when nothing is told and each emotion's vector is added at ``layer`` to all tokens."""
+    out, conditions = {}, [Condition(v, strength) for v in vectors.at(layer)]
+    for act in ACTS:
+        plain = [behaviour.Scenario(s["message"], s["acts"]) for s in scenarios(act, n)]
+        names, p, _ = behaviour.act_probabilities(subject, plain, conditions, [layer], norms)
+        out[act] = p[:, :, names.index(act)].mean(1)
+    return out
+
+
+def risk_by_monitor(subject: Subject, vectors: EmotionVectors, layer: int, n: int = 4) -> dict[str, np.ndarray]:
+    """Reading of *desperate* over the last tokens before the reply when each emotion is told, (emotions,) each."""
+    out, probe = {}, vectors.of("desperate", layer)[None]
+    for act in ACTS:
+        prompts = [subject.prompt.chat(s.message) for s in told(act, vectors.emotions, n)]
+        seen = warning.traces_before(subject, vectors, probe, layer, prompts)
+        out[act] = warning.before_reply(seen)[:, 0].reshape(-1, n).mean(1)
+    return out
+
+
+def speakers(subject: Subject, vectors: EmotionVectors, layer: int, valence: dict, n: int = 2) -> Pairs:
+    """Valence of who speaks and of who listens, against that read from the first speaker's words, by dialogue."""
+    talks = dialogues(subject, n)
+    texts = [render(subject, d) for d in talks]
+    words = SpanSets(tuple(turn_spans(subject, t, d)[0] for t, d in zip(texts, talks)))
+    found = -readings(subject, vectors, layer, texts, words)
+    return {
+        f"valence of the {who}, by the speaker's words": (np.array([valence[d.felt[k]] for d in talks]), found)
+        for k, who in enumerate(("speaker", "listener"))
+    }
+
+
+def wishes(subject: Subject, vectors: EmotionVectors, layer: int, valence: dict) -> Pairs:
+    """Whether an outcome is the wished one, against the valence read at the text's end, by event."""
+    events = materials.wish_events()
+    found = classification.event_valence(subject, vectors, [e["text"] for e in events], valence)
+    good = np.array([e["good"] for e in events], float)
+    return {"wish come true or not, by probe": (good, found[:, vectors.index(layer)])}
+
+
+def tone(subject: Subject, base: Subject, vectors: EmotionVectors, layer: int, weights: dict) -> Pairs:
+    """Log weight of each emotion in the replies of post-training, against the shift of its reading at their start."""
+    k, shifts = vectors.index(layer), []
+    asked = [m for messages in materials.challenging().values() for m in messages], materials.neutral()["questions"]
+    for messages in asked:
+        before, after = (post_training.reply_scores(m, vectors, messages)[:, k].mean(0) for m in (base, subject))
+        shifts.append(after - before)
+    return {"tone of post-training, by probe": (np.log([weights[e] for e in vectors.emotions]), np.mean(shifts, 0))}
+
+
+def by_method(
+    subject: Subject, base: Subject | None, vectors: EmotionVectors, layer: int, norms, truth: dict,
+    strength: float = 0.1,
+) -> Pairs:  # fmt: skip
+    """Acts told, steered and foreseen, speakers, wishes, and (with ``base``) tone: planted and found, by method."""
+    emotions, valence, out = vectors.emotions, truth["valence"], {}
+    planted = {
+        a: np.array([truth["act_probabilities_at_four_signs"][a][e].get(a, 0.0) for e in emotions]) for a in ACTS
+    }
+    methods = {
+        "feeling told": acts_by_feeling(subject, emotions),
+        "vector added": acts_by_steering(subject, vectors, layer, norms, strength),
+        "monitor's reading": risk_by_monitor(subject, vectors, layer),
+    }
+    for what, found in methods.items():
+        out |= {f"{act} by the {what}": (planted[act], found[act]) for act in ACTS}
+    out |= speakers(subject, vectors, layer, valence) | wishes(subject, vectors, layer, valence)
+    return out | (tone(subject, base, vectors, layer, truth["post_training_tone"]) if base else {})
