@@ -5,6 +5,7 @@ import json
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 
 from emotion_concepts import notebook, profiles
 from emotion_concepts.corpus import Corpus
@@ -15,7 +16,7 @@ from emotion_concepts.vectors import emotion_vectors
 
 @pytest.fixture
 def run(tiny_llama, tmp_path, monkeypatch):
-    monkeypatch.setattr(notebook, "load_model", lambda name: tiny_llama)
+    monkeypatch.setattr(notebook, "load_model", lambda name, dtype: tiny_llama)
     return open_run("01-vector-discovery", "tiny", "quick", str(tmp_path / "run"), seed=3)
 
 
@@ -109,3 +110,8 @@ def test_a_notebook_without_the_partner_that_it_needs_ends_well(run, tmp_path, c
     assert [r["verdict"] for r in rows] == ["met"] + ["not judged"] * (len(rows) - 1)
     assert {r["note"] for r in rows[1:]} == {"no pretrained partner: name it with --base"}
     assert open_run("08", "tiny", "quick", str(tmp_path / "run"), base="other").has_base
+
+
+def test_the_partner_has_the_number_format_of_the_subject(tmp_path):
+    run = notebook.open_run("08", "organism", "quick", str(tmp_path), base="organism-base", dtype="bfloat16")
+    assert run.subject.dtype == run.base().dtype == torch.bfloat16
