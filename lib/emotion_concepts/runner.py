@@ -112,8 +112,8 @@ def run(args) -> int:
     out = results_folder(args.out, args.model, args.profile)
     # relative where it can be, so that nothing of this machine's paths reaches an output
     shown = os.path.relpath(out, NOTEBOOKS) if out.is_relative_to(ROOT) and every[0].parent == NOTEBOOKS else str(out)
-    given = {"model": _absolute(args.model), "base": _absolute(base), "profile": args.profile, "out": shown}
-    given |= {"dtype": args.dtype}
+    given = {"model": _absolute(args.model), "base": _absolute(base), "dtype": args.dtype}
+    given |= {"profile": args.profile, "out": shown}
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the outputs; papermill can lose long ones (hazard 11)
     library, took, upstream, own, failures = library_hash(), {}, {}, [], {}
     for path in every:

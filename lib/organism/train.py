@@ -189,9 +189,8 @@ def save_pair(model, tokenizer, folder: Path, info: dict) -> None:
 def load_base(out: Path, device: str):
     """The base model saved below ``out`` with full-precision weights, and its tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(out / "base")
-    return LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32, attn_implementation=ATTENTION).to(
-        device
-    ), tokenizer
+    model = LlamaForCausalLM.from_pretrained(out / "base", dtype=torch.float32, attn_implementation=ATTENTION)
+    return model.to(device), tokenizer
 
 
 def pretrain(recipe: Recipe, out: Path, device: str, compile_: bool) -> None:
