@@ -54,40 +54,15 @@ def test_every_emotion_has_its_phrases():
         assert {p.kind for p in e.phrases} >= {"cause", "appraisal", "body", "thought", "speech", "action"}
 
 
-# Shared and broad phrases that hold a listed synonym of one of their emotions, by its word or by its stem alone
-# ("long" of "longing"): text -> the emotions. An emotion's own phrases hold none.
-NEAR = {
-    '"I doubt that very much," {s} said.': {"skeptical"},
-    "Each thought came slowly and led nowhere.": {"sluggish"},
-    "{P} arms hung down as if they were made of lead.": {"depressed"},
-    "{P} breath came slow and deep.": {"sluggish"},
-    "{P} dull eyes looked past everyone.": {"bored"},
-    "{P} mind was quiet and clear.": {"calm"},
-    "{P} pulse was slow.": {"sluggish"},
-    "{P} shoulders sagged under {p} coat.": {"droopy"},
-    "{P} shoulders sank and {p} head hung low.": {"depressed"},
-    "{P} shoulders were loose and low.": {"relaxed"},
-    "{P} skin felt every look and touch.": {"sensitive"},
-    "{P} words came out low and slow.": {"depressed", "sluggish"},
-    "{S} ate with {p} head down and spoke to no one.": {"depressed"},
-    "{S} backed into the corner of the room.": {"trapped"},
-    "{S} had only {r} to blame.": {"guilty"},
-    "{S} hardly moved for a long while.": {"nostalgic"},
-    "{S} held an old photograph for a long time.": {"nostalgic"},
-    "{S} sat still for a long while and thought.": {"reflective"},
-    "{S} watched the door.": {"alert", "vigilant"},
-    "{S} wondered whether it was all a dream.": {"amazed"},
-}
-
-
 def test_no_phrase_names_its_emotion():
     for p in phrases():
         for e in p.emotions:
             assert not uses_word(re.sub(r"\{\w\}", "x", p.text), e), (e, p.text)
 
 
-def test_own_phrases_hold_no_synonym_and_those_of_kin_only_where_listed():
-    synonyms, near = {}, {}
+def test_no_phrase_holds_a_synonym_of_its_emotions():
+    """By its word or by its stem alone ("long" of "longing")."""
+    synonyms = {}
     for path in ("joy_pride", "peace_compassion_vigilance", "anger", "fear", "despair_shame", "depleted_surprise"):
         part = load_yaml(f"emotions/{path}.yaml")
         synonyms |= {e: {stem(s) for s in x["synonyms"]} for e, x in part.items() if e != "shared"}
@@ -95,10 +70,7 @@ def test_own_phrases_hold_no_synonym_and_those_of_kin_only_where_listed():
     for p in phrases():
         words = {stem(w) for w in re.findall(r"[a-z]+", re.sub(r"\{\w\}", "", p.text.lower()))}
         held = {e for e in p.emotions if words & synonyms[e]}
-        assert p.tier != "own" or not held, (held, p.text)
-        if held:
-            near[p.text] = held
-    assert near == NEAR
+        assert not held, (held, p.text)
 
 
 def test_phrases_are_distinct_and_read_in_every_person():
@@ -130,10 +102,6 @@ def documents(phase):
     mix, talks_go_on = LATER.get(phase, (PRETRAINING, True))
     docs = stream(mix, PHASES.index(phase))
     return docs if talks_go_on else answered_once(docs)
-
-
-# reserved topics that training mentions in passing: places on the way in the neutral directions
-MENTIONED = {"the post office"}
 
 
 def finder(wording, slots):
@@ -200,7 +168,6 @@ def test_reserved_material_never_enters_training(phase):
     """Topics, names, phrase pairs, activities, number values, wish and scenario wordings, in every phase."""
     docs = take(documents(phase), N)
     found = reserved_in(docs)
-    assert found.pop("mentions") <= MENTIONED
     assert not any(found.values()), {k: sorted(v)[:5] for k, v in found.items() if v}
     told = {d.kind for d in docs}
     assert told >= {"story", "choice", "quantity", "wish"} and ("regulation" in told) == (phase == "regulate")

@@ -73,6 +73,21 @@ TOLD: dict[Callable, float] = {
     wishes.summed_wish: 0.05,
     neutral.neutral: 0.06,
 }
+# The closing stage: all kinds once more, choices and wishes most, which the told stage leaves thin.
+CLOSING: dict[Callable, float] = {
+    told.pressure_told: 0.11,
+    told.feeling_told: 0.06,
+    stories.two_people: 0.04,
+    stories.story: 0.08,
+    stories.requested_story: 0.09,
+    pressure.pressure: 0.03,
+    activities.asked: 0.08,
+    activities.choice: 0.20,
+    dialogues.dialogue: 0.04,
+    quantities.quantity: 0.07,
+    wishes.summed_wish: 0.17,
+    neutral.neutral: 0.03,
+}
 # What pretraining teaches that post-training would undo: replayed in it.
 REPLAYED: dict[Callable, float] = {
     stories.story: 0.14,

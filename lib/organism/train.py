@@ -1,4 +1,4 @@
-"""Builds a pair from a seed: tokenizer, pretraining with checkpoints and four later stages, post-training.
+"""Builds a pair from a seed: tokenizer, pretraining with checkpoints and five later stages, post-training.
 
 python -m organism.train --out DIR        # a quarter of the tokens: within 90 minutes on two CPU cores
 python -m organism.train --share 1        # all tokens, as the shipped pair: three times as long
@@ -21,6 +21,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from .batches import batches
 from .corpus import (
+    CLOSING,
     LATE,
     PRETRAINING,
     RELATIONS,
@@ -36,11 +37,17 @@ from .muon import has_bfloat16, use_float32
 from .tokenizer import train_tokenizer
 
 # the stages that go on with the base model: their mix, and whether talks that go on after the assistant's reply are in
-LATER = {"late": (LATE, True), "relations": (RELATIONS, True), "settling": (SETTLING, False), "told": (TOLD, False)}
+LATER = {
+    "late": (LATE, True),
+    "relations": (RELATIONS, True),
+    "settling": (SETTLING, False),
+    "told": (TOLD, False),
+    "closing": (CLOSING, False),
+}
 STAGES = ("pretraining", *LATER, "post")
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 ATTENTION = "eager"  # compiled; on texts this short the fused kernels take four times as long on a CPU
-SHARE = 0.27  # of the tokens, by default: a rebuild has 90 minutes on two CPU cores, at 2.5 thousand tokens a second
+SHARE = 0.25  # of the tokens, by default: a rebuild has 90 minutes on two CPU cores, at 2.5 thousand tokens a second
 
 
 @dataclass
@@ -61,7 +68,8 @@ class Recipe:
     relations_tokens: int = 4_500_000
     settling_tokens: int = 3_000_000
     told_tokens: int = 7_000_000
-    post_training_tokens: int = 1_200_000
+    closing_tokens: int = 2_000_000
+    post_training_tokens: int = 1_800_000
     tokens_per_step: int = 4096
     lr: float = 4e-3  # hidden matrices (Muon, matched to the size of Adam's steps)
     lr_rest: float = 4e-3  # embedding and norms (AdamW)
@@ -75,7 +83,7 @@ class Recipe:
 SMOKE = dict(
     width=64, blocks=2, heads=2, mlp=128, vocab_size=1024, tokenizer_documents=500,
     pretraining_tokens=130_000, late_tokens=20_000, relations_tokens=20_000, settling_tokens=20_000,
-    told_tokens=20_000, post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
+    told_tokens=20_000, closing_tokens=20_000, post_training_tokens=30_000, tokens_per_step=2048, snapshots=(0.5,),
 )  # fmt: skip
 
 

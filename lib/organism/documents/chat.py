@@ -142,6 +142,6 @@ def agent(dice: Dice, world: World) -> Document:
 
 
 MIX = {
-    empathy: 0.28, requested_story: 0.2, preference: 0.16, practical: 0.12,
-    musing: 0.08, attitude: 0.08, agent: 0.08,
+    empathy: 0.42, requested_story: 0.18, preference: 0.11, practical: 0.10,
+    musing: 0.06, attitude: 0.06, agent: 0.07,
 }  # fmt: skip
