@@ -1,6 +1,6 @@
 """The strategies of post-training over training seeds: does what notebook 10 shows depend on the seed?
 
-    python -m organism.seeds --seeds 0 1 2 --weights DIR    # about eight minutes a checkpoint on two CPU cores
+    python -m organism.seeds --seeds 0 1 2 --weights DIR    # up to twelve minutes a checkpoint on two CPU cores
 
 Each checkpoint is post-trained from the shipped base and measured; the numbers go to ``strategy_seeds.json`` beside the
 shipped checkpoints, one row each, written at once, so that a run cut off goes on where it was. Weights stay in DIR.

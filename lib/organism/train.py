@@ -1,7 +1,7 @@
 """Builds a pair from a seed: tokenizer, pretraining with checkpoints and five later stages, post-training.
 
 python -m organism.train --out DIR        # a quarter of the tokens: within 90 minutes on two CPU cores
-python -m organism.train --share 1        # all tokens, as the shipped pair: three times as long
+python -m organism.train --share 1        # all tokens, as the shipped pair: three to four times as long
 python -m organism.train --smoke          # under a minute: does the loss fall?
 python -m organism.train --device cuda    # faster, same recipe
 """
