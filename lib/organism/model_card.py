@@ -69,7 +69,7 @@ def write_cards(folder: Path, result: dict) -> None:
         if name == "base":
             later = sum(recipe[f"{stage}_tokens"] for stage in LATER)
             phase += (
-                f" (the last {later:,} in five stages with more choices, wishes, numbers and what is told of *you*)"
+                f" (the last {later:,} in later stages with more choices, wishes, numbers and what is told of *you*)"
             )
         if name not in ("base", "chat"):
             command += f" --start post --strategy {name}"

@@ -1,4 +1,4 @@
-"""Builds a pair from a seed: tokenizer, pretraining with checkpoints and five later stages, post-training.
+"""Builds a pair from a seed: tokenizer, pretraining with checkpoints, later stages, post-training.
 
 python -m organism.train --out DIR        # a quarter of the tokens: within 90 minutes on two CPU cores
 python -m organism.train --share 1        # all tokens, as the shipped pair: three to four times as long
