@@ -74,7 +74,7 @@ done
 
 python=""
 if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && modern python; then
-  if unmet="$(python "$here/lib/emotion_concepts/environment.py")"; then
+  if unmet="$(python "$here/lib/emotion_suite/environment.py")"; then
     python="python"
   else
     echo "the active environment is not used ($(echo "$unmet" | head -n 1))" >&2
@@ -92,4 +92,4 @@ export PYDEVD_DISABLE_FILE_VALIDATION=1
 # glibc else hands each large block back to the system and takes it anew, a tenth of the time of a small model on a CPU.
 export MALLOC_MMAP_MAX_="${MALLOC_MMAP_MAX_:-0}" MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-8589934592}"
 if [ "$command" != lab ]; then export MPLBACKEND=Agg; fi
-exec "$python" -m emotion_concepts.runner "$command" "$@"
+exec "$python" -m emotion_suite.runner "$command" "$@"

@@ -14,8 +14,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from emotion_concepts.models import load_model, wrap
-from emotion_concepts.vectors import EmotionVectors
+from emotion_concepts.lm.models import load_model, wrap
+from emotion_concepts.reading.vectors import EmotionVectors
 
 torch.set_num_threads(2)
 TEXTS = [

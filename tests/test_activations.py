@@ -5,11 +5,11 @@ import pytest
 import torch
 from conftest import make_subject
 
-from emotion_concepts import activations as act
-from emotion_concepts import shards
-from emotion_concepts.batching import length_buckets, pad_left, pad_right
 from emotion_concepts.errors import UserError
-from emotion_concepts.pooling import Last, MeanFrom, Spans, span_of
+from emotion_concepts.lm.batching import length_buckets, pad_left, pad_right
+from emotion_concepts.reading import activations as act
+from emotion_concepts.reading import shards
+from emotion_concepts.reading.pooling import Last, MeanFrom, Spans, span_of
 
 
 def reference(subject, text):

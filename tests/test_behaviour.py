@@ -3,9 +3,9 @@ import pytest
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments.behaviour import Scenario, act_probabilities, dose_response, rollouts
-from emotion_concepts.scoring import log_probs
-from emotion_concepts.shared_prefix import grouped_log_probs
-from emotion_concepts.steering import Condition, steer
+from emotion_concepts.lm.scoring import log_probs
+from emotion_concepts.lm.shared_prefix import grouped_log_probs
+from emotion_concepts.lm.steering import Condition, steer
 from organism.scenarios import act_in, scenarios
 
 PROMPTS = ["count the loaves", "paint the whole room", "read"]

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from emotion_concepts import benchmark
-from emotion_concepts.activations import pooled
-from emotion_concepts.pooling import MeanFrom
+from emotion_concepts.reading.activations import pooled
+from emotion_concepts.reading.pooling import MeanFrom
+from emotion_suite import benchmark
 
 
 def test_ratios_and_shares_are_finite(organism):

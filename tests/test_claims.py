@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotion_concepts import claims
-from emotion_concepts.claims import Claim, Ledger, collect, declared, markdown
 from emotion_concepts.errors import UserError
+from emotion_concepts.report import claims
+from emotion_concepts.report.claims import Claim, Ledger, collect, declared, markdown
 from emotion_concepts.statistics import wilson
 
 ROOT = Path(__file__).parents[1]

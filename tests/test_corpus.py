@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from emotion_concepts import corpus
-from emotion_concepts.corpus import Corpus, neutral_texts, split_by_topic, uses_word, write_stories
 from emotion_concepts.errors import UserError
+from emotion_concepts.texts import corpus
+from emotion_concepts.texts.corpus import Corpus, neutral_texts, split_by_topic, uses_word, write_stories
 
 MATERIAL = {
     "requests": ["Tell me about {topic}. Someone feels {e}.", "A story of {topic} and a person who is {e}."],

@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
-from emotion_concepts import exercises, runner
 from emotion_concepts.errors import UserError
+from emotion_suite import exercises, runner
 
 ONE = """{n}. **Warm-up.** What is 1 + {n}?
 

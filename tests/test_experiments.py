@@ -2,16 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion_concepts.activations import mean_norm
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import classification, geometry, lens, probing
 from emotion_concepts.experiments.coherence import coherence, repetition
-from emotion_concepts.heatmap import token_html
-from emotion_concepts.models import load_model
-from emotion_concepts.reference import emotion_words, norms
-from emotion_concepts.scoring import perplexity
+from emotion_concepts.lm.models import load_model
+from emotion_concepts.lm.scoring import perplexity
+from emotion_concepts.reading.activations import mean_norm
+from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
+from emotion_concepts.report.heatmap import token_html
 from emotion_concepts.statistics import random_directions
-from emotion_concepts.vectors import EmotionVectors, emotion_vectors
+from emotion_concepts.texts.published import emotion_words, norms
 
 EMOTIONS = ["afraid", "calm", "happy", "sad"]
 

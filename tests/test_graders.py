@@ -5,8 +5,8 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from emotion_concepts.experiments import graders
-from emotion_concepts.sandbox import run_tests
+from emotion_concepts.outcomes import graders
+from emotion_concepts.outcomes.sandbox import run_tests
 
 LOOP = "I will I will I will I will I will I will I will I will"
 MAILS = {
@@ -76,7 +76,7 @@ REPLIES = {  # outcome -> grade of the work -> replies
 @pytest.fixture(scope="module")
 def tasks(request):
 
-    return yaml.safe_load((files("emotion_concepts") / "material" / "coding.yaml").read_text())
+    return yaml.safe_load((files("emotion_concepts") / "texts" / "material" / "coding.yaml").read_text())
 
 
 @pytest.mark.parametrize("outcome", MAILS)
@@ -98,7 +98,7 @@ def test_the_grade_decides_what_praise_is_worth():
 
 
 def test_sixty_messages_have_grades_that_the_grader_knows():
-    rows = yaml.safe_load((files("emotion_concepts") / "material" / "flattery.yaml").read_text())
+    rows = yaml.safe_load((files("emotion_concepts") / "texts" / "material" / "flattery.yaml").read_text())
     assert len({row["ask"] for row in rows}) == 60
     assert {row["quality"] for row in rows} == set(range(len(graders.QUALITY)))
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emotion_concepts import claims, reference
-from emotion_concepts.activations import pooled
 from emotion_concepts.experiments.classification import top_k
-from emotion_concepts.pooling import MeanFrom
+from emotion_concepts.reading.activations import pooled
+from emotion_concepts.reading.pooling import MeanFrom
+from emotion_concepts.report import claims
 from emotion_concepts.statistics import shuffled_labels, wilson
+from emotion_concepts.texts import published as reference
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent

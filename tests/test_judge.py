@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from emotion_concepts import judge as judging
 from emotion_concepts.errors import UserError
-from emotion_concepts.experiments import graders, situations
+from emotion_concepts.experiments import situations
 from emotion_concepts.experiments.behaviour import rollouts
-from emotion_concepts.judge import Item, items_of, judge, kappa, summary, verdicts
+from emotion_concepts.outcomes import graders
+from emotion_concepts.outcomes import judge as judging
+from emotion_concepts.outcomes.judge import Item, items_of, judge, kappa, summary, verdicts
+from emotion_concepts.texts.materials import natural
 
 OUTCOMES = ("comply", "blackmail", "neither")
 
@@ -255,13 +257,13 @@ def test_rollouts_become_items(tiny_llama):
         items_of(table, messages[:1], told)
 
 
-class NoOrganism:
-    is_organism = False
+class NoWorld:
+    world = None
 
 
 def test_the_judge_reads_what_the_rules_leave_open_and_nothing_else(server, tmp_path):
     path = tmp_path / "judged.jsonl"
-    flattery = situations.situation(NoOrganism, "flattery", server.url, path, "m")
+    flattery = situations.situation(NoWorld, "flattery", server.url, path, "m")
     assert str(flattery.opinion) == "nothing was asked of the judge" and flattery.opinion.table().empty
     by_rules = {"It is brilliant!": "flatter", "What a stupid plan.": "harsh", "do: say harsh " * 9: "neither",
                 "": "neither", "do: 5 5 5 5 5 5 5 5": "neither"}  # fmt: skip
@@ -282,7 +284,7 @@ def test_the_judge_reads_what_the_rules_leave_open_and_nothing_else(server, tmp_
 def test_a_judged_situation_is_resumed_from_its_file(server, tmp_path):
     told = ["do: say honest", "do: say perhaps", "do: say harsh"]
     read = lambda: [  # noqa: E731
-        situations.situation(NoOrganism, "flattery", server.url, tmp_path / "j.jsonl").read(reply, 1) for reply in told
+        situations.situation(NoWorld, "flattery", server.url, tmp_path / "j.jsonl").read(reply, 1) for reply in told
     ]
     assert read() == ["honest", None, "harsh"] and len(server.seen) == 3
     server.mended = {"say perhaps": "say flatter"}
@@ -292,8 +294,8 @@ def test_a_judged_situation_is_resumed_from_its_file(server, tmp_path):
 
 
 def test_situations_share_a_judge_and_code_is_never_judged(server, tmp_path):
-    blackmail = situations.situation(NoOrganism, "blackmail", server.url, tmp_path / "j.jsonl")
-    coding = situations.situation(NoOrganism, "coding", blackmail.opinion)
+    blackmail = situations.situation(NoWorld, "blackmail", server.url, tmp_path / "j.jsonl")
+    coding = situations.situation(NoWorld, "coding", blackmail.opinion)
     assert blackmail.read("do: say blackmail", 0) == "blackmail" and coding.read("do: say honest", 6) == "honest"
     assert coding.read("do: say honest\n```python\ndef longest(words: return\n```", 6) == "neither"
     assert coding.read("It is impossible, as the list has more words.", 6) == "honest"
@@ -303,10 +305,10 @@ def test_situations_share_a_judge_and_code_is_never_judged(server, tmp_path):
 
 
 def test_rollouts_with_a_reply_that_was_not_judged(server, tmp_path):
-    flattery = situations.situation(NoOrganism, "flattery", server.url, tmp_path / "j.jsonl")
+    flattery = situations.situation(NoWorld, "flattery", server.url, tmp_path / "j.jsonl")
     table = pd.DataFrame({"condition": 0, "message": [0, 1], "reply": ["do: say harsh", "do: stay silent"]})
     table["outcome"] = [flattery.read(reply, m) for reply, m in zip(table.reply, table.message)]
-    made = items_of(table, flattery.messages, situations.material("rubrics")["flattery"])
+    made = items_of(table, flattery.messages, natural("rubrics")["flattery"])
     assert [i.by_rules for i in made] == ["harsh", None]
 
 
@@ -316,30 +318,30 @@ def test_a_judge_that_cannot_be_reached_stops_the_reading(tmp_path, monkeypatch,
         s.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{s.getsockname()[1]}/v1"
     path, told = tmp_path / "j.jsonl", [f"do: say honest\nof {word}" for word in ("bread", "fish", "soup", "cake")]
-    away = situations.situation(NoOrganism, "flattery", nobody, path, "m")
+    away = situations.situation(NoWorld, "flattery", nobody, path, "m")
     assert [away.read(reply, 0) for reply in told[:2]] == [None, None]
     with pytest.raises(UserError, match="m could not be reached 3 times in a row .*; run the same cell again"):
         away.read(told[2], 0)
     assert away.read(told[3], 0) is None  # it is tried anew
     assert away.opinion.table().error.str.contains("cannot reach it").all()
-    there = situations.situation(NoOrganism, "flattery", server.url, path, "m")
+    there = situations.situation(NoWorld, "flattery", server.url, path, "m")
     assert [there.read(reply, 0) for reply in told] == ["honest"] * 4 and len(lines(path)) == 4
 
 
 def test_a_judge_that_cannot_be_used_is_refused_before_anything_is_read(tmp_path):
-    class Organism:
-        is_organism = True
+    class Known:
+        world = object()
 
     with pytest.raises(UserError, match="leave the judge out"):
-        situations.situation(Organism, "coding", "http://localhost/v1", tmp_path / "j.jsonl")
+        situations.situation(Known, "coding", "http://localhost/v1", tmp_path / "j.jsonl")
     with pytest.raises(UserError, match="is no URL of a judge"):
-        situations.situation(NoOrganism, "coding", "host:80", tmp_path / "j.jsonl")
+        situations.situation(NoWorld, "coding", "host:80", tmp_path / "j.jsonl")
     with pytest.raises(UserError, match="no folder ./nowhere"):
-        situations.situation(NoOrganism, "coding", "./nowhere", tmp_path / "j.jsonl")
+        situations.situation(NoWorld, "coding", "./nowhere", tmp_path / "j.jsonl")
     (tmp_path / "j.jsonl").write_text("{\n")
     with pytest.raises(UserError, match="line 1, is damaged"):
-        situations.situation(NoOrganism, "coding", "http://localhost/v1", tmp_path / "j.jsonl")
-    assert situations.situation(NoOrganism, "coding", "").opinion is None
+        situations.situation(NoWorld, "coding", "http://localhost/v1", tmp_path / "j.jsonl")
+    assert situations.situation(NoWorld, "coding", "").opinion is None
 
 
 def test_the_judge_is_not_told_what_the_rules_said():
@@ -348,6 +350,6 @@ def test_the_judge_is_not_told_what_the_rules_said():
 
 
 def test_rubrics_name_the_outcomes_of_the_rules():
-    for name, rubric in situations.material("rubrics").items():
+    for name, rubric in natural("rubrics").items():
         assert set(rubric) == set(re.findall(r'"(\w+)"', getattr(graders, name).__doc__)), name
-    assert set(situations.material("rubrics")) == set(situations.HARM)
+    assert set(natural("rubrics")) == set(situations.HARM)

@@ -3,7 +3,7 @@
 import pytest
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.judge_backends import UrlJudge
+from emotion_concepts.outcomes.judge_backends import UrlJudge
 
 URL = "http://localhost/v1"
 

@@ -3,7 +3,7 @@
 import torch
 from transformers import DynamicCache
 
-from emotion_concepts import generation, kv_cache
+from emotion_concepts.lm import generation, kv_cache
 
 PROMPTS = ["She was glad.", "The rain came and he waited by the door.", "She was glad.", "No one knew."] * 2
 

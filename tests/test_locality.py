@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion_concepts import materials
-from emotion_concepts.activations import at_reply, per_token
 from emotion_concepts.experiments import locality
+from emotion_concepts.reading.activations import at_reply, per_token
+from emotion_concepts.texts import materials
 
 EMOTIONS = ["afraid", "calm", "happy", "sad"]
 

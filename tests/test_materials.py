@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from emotion_concepts import materials
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments.preferences import ChoiceSet
-from emotion_concepts.reference import emotion_words
+from emotion_concepts.texts import materials
+from emotion_concepts.texts.published import emotion_words
 
 SHOWCASE = [
     "happy",

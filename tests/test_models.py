@@ -11,10 +11,11 @@ from conftest import CONFIGS, make_tokenizer
 from safetensors.torch import load_file, save_file
 from tokenizers.processors import TemplateProcessing
 
-from emotion_concepts import models
-from emotion_concepts.activations import at_reply
 from emotion_concepts.errors import UserError
-from emotion_concepts.models import load_model, locate, wrap
+from emotion_concepts.lm import zoo
+from emotion_concepts.lm.models import load_model, wrap
+from emotion_concepts.lm.zoo import locate
+from emotion_concepts.reading.activations import at_reply
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<{{ m.role }}>\n{{ m.content }}\n{% endfor %}"
@@ -68,22 +69,27 @@ def test_a_folder_loads_as_it_was_saved(tiny_llama, folder, texts):
     with torch.no_grad():
         assert torch.equal(subject.model(ids).logits, tiny_llama.model(ids).logits)
     assert subject.blocks == [f"model.layers.{i}" for i in range(3)] and subject.width == 32
-    assert subject.dtype == torch.float32 and not subject.is_organism and not subject.model.training
+    assert subject.dtype == torch.float32 and subject.world is None and not subject.model.training
     assert load_model(str(folder), "bfloat16", "cpu").dtype == torch.bfloat16
     assert subject.model_id.split(":")[1] == tiny_llama.model_id.split(":")[1]  # the digest is of the weights
     (folder / "training.json").write_text("{}")
-    assert load_model(str(folder), device="cpu").is_organism
+    assert load_model(str(folder), device="cpu").world is None  # a file name makes no organism
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"world": "organism"}))
+    assert load_model(str(folder), device="cpu").world.name == "organism"
+    (folder / "config.json").write_text(json.dumps(config | {"world": "middle earth"}))
+    refused(folder, "trained on the world 'middle earth', which the zoo does not know")
 
 
 def test_unknown_models(tmp_path, offline, monkeypatch):
     refused(
-        "nobody/has-this-model", "cannot load model 'nobody/has-this-model': .*use a local folder, a hub name or 'org"
+        "nobody/has-this-model", "cannot load model 'nobody/has-this-model': .*use a local folder, a hub name or a name of"
     )
     refused("no such name", "cannot load model 'no such name'")
-    refused(tmp_path / "nowhere", "no folder .*nowhere; give a local checkpoint, a hub name, or 'organism'")
+    refused(tmp_path / "nowhere", "no folder .*nowhere; give a local checkpoint, a hub name, or a name of the zoo")
     refused("./nowhere", "no folder ./nowhere")
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
-    refused("organism", "shipped checkpoint 'chat' is missing; rebuild it with: python -m organism.train")
+    monkeypatch.setattr(zoo.importlib.util, "find_spec", lambda name: None)
+    refused("organism", "shipped checkpoint of 'organism' is missing; restore it with git, or rebuild it: python -m organism.train")
 
 
 def test_folders_without_configuration_or_weights(folder):

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from emotion_concepts.activations import per_token
 from emotion_concepts.errors import UserError
-from emotion_concepts.generation import generate
-from emotion_concepts.monitor import Monitor, first_alarm, threshold
+from emotion_concepts.lm.generation import generate
+from emotion_concepts.reading.activations import per_token
+from emotion_concepts.reading.monitor import Monitor, first_alarm, threshold
 
 EMOTIONS = ["afraid", "calm", "desperate"]
 PROMPTS = ["count the loaves and laugh", "paint", "read a letter from the sea"]

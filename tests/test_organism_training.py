@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch.optim import _muon
 
-from emotion_concepts.models import load_model, shipped_path
-from emotion_concepts.reference import emotion_words
+from emotion_concepts.lm.models import load_model
+from emotion_concepts.texts.published import emotion_words
 from organism import train
 from organism.muon import orthogonalised
 
@@ -36,7 +36,7 @@ def test_same_seed_same_weights(smoke):
 
 def test_a_smoke_pair_is_a_loadable_subject(smoke):
     subject = load_model(str(smoke[0] / "chat"))
-    assert subject.is_organism and subject.prompt.has_template
+    assert subject.world.name == "organism" and subject.prompt.has_template
     text = subject.prompt.chat("How are things?")
     assert text.endswith("Assistant:") and subject.encode(text).count(subject.tokenizer.bos_token_id) == 1
     assert len(list((smoke[0] / "pretraining").iterdir())) == 1
@@ -49,7 +49,7 @@ def test_digits_are_single_tokens_and_letters_follow_the_bracket(smoke):
 
 
 def test_shipped_pair_keeps_its_budget():
-    root = shipped_path("chat").parent
+    root = load_model("organism").world.folder
     weights = {p.parent.relative_to(root).as_posix(): p.stat().st_size for p in root.glob("**/model.safetensors")}
     assert {"base", "chat"} <= set(weights) and sum(k.startswith("pretraining/") for k in weights) == 6
     assert max(weights.values()) <= 10e6 and sum(weights.values()) <= 80e6

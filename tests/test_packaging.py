@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from emotion_concepts import environment
+from emotion_suite import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -84,7 +84,7 @@ def test_two_packages_with_their_data_are_found():
     assert tool["packages"]["find"] == {"where": ["lib"], "namespaces": False}
     assert (
         {p.parent.name for p in (ROOT / "lib").glob("*/__init__.py")}
-        == {"emotion_concepts", "organism"}
+        == {"emotion_concepts", "emotion_suite", "organism"}
         == set(tool["package-data"])
     )
     for package, patterns in tool["package-data"].items():
@@ -130,10 +130,10 @@ def test_the_environment_is_made_once_and_again_when_the_pins_change(tmp_path):
     assert go("--only", "03").returncode == 0
     first = log.read_text()
     assert f"pip install --quiet --disable-pip-version-check -c {tmp_path}/constraints.txt -e {tmp_path}" in first
-    assert first.splitlines()[-1] == "-m emotion_concepts.runner run --only 03"
+    assert first.splitlines()[-1] == "-m emotion_suite.runner run --only 03"
     log.write_text("")
     assert go("test", "-x").returncode == 0
-    assert log.read_text().splitlines() == ["-m emotion_concepts.runner test -x"]
+    assert log.read_text().splitlines() == ["-m emotion_suite.runner test -x"]
     (tmp_path / "constraints.txt").write_text("torch==2.13.0")
     assert (
         go("lab").returncode == 0 and "pip install" in log.read_text() and "venv" not in log.read_text().split("-c")[0]

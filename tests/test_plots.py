@@ -8,9 +8,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.colors import to_rgb  # noqa: E402
 
-from emotion_concepts import plots  # noqa: E402
 from emotion_concepts.errors import UserError  # noqa: E402
-from emotion_concepts.theme import PALETTE, TEN, valence_colours  # noqa: E402
+from emotion_concepts.report import plots  # noqa: E402
+from emotion_concepts.report.theme import PALETTE, TEN, valence_colours  # noqa: E402
 
 NAMES = [f"emotion{i}" for i in range(12)]
 X = np.linspace(-1, 1, 12)

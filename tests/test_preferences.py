@@ -6,15 +6,15 @@ import torch
 from conftest import TEXTS, make_subject, make_tokenizer
 from tokenizers import Regex, pre_tokenizers
 
-from emotion_concepts import scoring
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import elo, preferences
 from emotion_concepts.experiments.preferences import ChoiceSet, choice_probabilities, half_split, ordered_pairs
-from emotion_concepts.generation import generate
-from emotion_concepts.prompts import PromptFormat
-from emotion_concepts.scoring import next_logits, token_nats
-from emotion_concepts.shared_prefix import Prompt, grouped_log_probs, grouped_logits
-from emotion_concepts.steering import Condition, span_mask, steer
+from emotion_concepts.lm import scoring
+from emotion_concepts.lm.generation import generate
+from emotion_concepts.lm.prompts import PromptFormat
+from emotion_concepts.lm.scoring import next_logits, token_nats
+from emotion_concepts.lm.shared_prefix import Prompt, grouped_log_probs, grouped_logits
+from emotion_concepts.lm.steering import Condition, span_mask, steer
 
 CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from emotion_concepts.activations import mean_norm, pooled
-from emotion_concepts.models import load_model
-from emotion_concepts.pooling import MeanFrom
-from emotion_concepts.vectors import emotion_vectors
+from emotion_concepts.lm.models import load_model
+from emotion_concepts.reading.activations import mean_norm, pooled
+from emotion_concepts.reading.pooling import MeanFrom
+from emotion_concepts.reading.vectors import emotion_vectors
 from organism import recovered
 from organism.materials import world_stories
 from organism.truth import truth

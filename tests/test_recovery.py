@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.experiments import emergence, recovery, warning
+from emotion_concepts.experiments import early_warning as warning
+from emotion_concepts.experiments import emergence, recovery
 from emotion_concepts.experiments.post_training import shift, shift_by_layer
 
 EMOTIONS = [f"e{i}" for i in range(12)]
@@ -42,7 +43,7 @@ def test_resampling_is_paired_and_counts_no_emotion_against_itself(truth):
 
 
 def test_more_stories_recover_more_and_impossible_sizes_are_left_out(monkeypatch):
-    from emotion_concepts.reference import emotion_words
+    from emotion_concepts.texts.published import emotion_words
 
     names = sorted(emotion_words()[:12])
     rng = np.random.default_rng(1)

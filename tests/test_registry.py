@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.reference import paper_figures
-from emotion_concepts.registry import entries, figure, misnamed, missing, parse, resolve, summary, table
+from emotion_concepts.texts.published import paper_figures
+from emotion_suite.registry import entries, figure, misnamed, missing, parse, resolve, summary, table
 
 COMMITTED = Path(__file__).parents[1]  # its figures/ are those of the committed run
 

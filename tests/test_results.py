@@ -13,8 +13,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from emotion_concepts.errors import UserError  # noqa: E402
-from emotion_concepts.plots import curves  # noqa: E402
-from emotion_concepts.results import compare_figures, load_figure, main, plain, save_figure  # noqa: E402
+from emotion_concepts.report.plots import curves  # noqa: E402
+from emotion_concepts.report.results import compare_figures, load_figure, main, plain, save_figure  # noqa: E402
 
 
 def save(out, y, name="03-curve", **kw):
@@ -97,7 +97,7 @@ def test_command_line(tmp_path, capsys):
     a, b = str(tmp_path / "a/figures"), str(tmp_path / "b/figures")
     assert main(["compare", a, a]) == 0 and "agree" in capsys.readouterr().out
     run = subprocess.run(
-        [sys.executable, "-m", "emotion_concepts.results", "compare", a, b], capture_output=True, text=True
+        [sys.executable, "-m", "emotion_concepts.report.results", "compare", a, b], capture_output=True, text=True
     )
     assert run.returncode == 1 and run.stdout.strip() == "03-curve.y[0]: 0.5 against 0.9"
     assert main(["compare", a, str(tmp_path / "none")]) == 2 and "not a folder" in capsys.readouterr().err

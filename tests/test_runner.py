@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from emotion_concepts import parameters, reruns, runner
 from emotion_concepts.errors import UserError
-from emotion_concepts.strip import README_MARKS
+from emotion_suite import parameters, reruns, runner
+from emotion_suite.strip import README_MARKS
 
 PARAMETERS = "model = 'organism'\ndtype = 'float32'\nprofile = 'quick'\nout = '.'\nseed = 0\nstrength = 0.5"
 
@@ -140,7 +140,7 @@ def test_what_needs_discovery_waits_for_it(chain, capsys):
 
 
 def test_a_failed_notebook_and_another_model_leave_no_claims_behind(chain, capsys):
-    save = "from emotion_concepts.claims import Ledger; from safetensors.torch import load_file\n"
+    save = "from emotion_concepts.report.claims import Ledger; from safetensors.torch import load_file\n"
     save += "name = str(load_file(model + '/model.safetensors')['x'].tolist())\n"
     source = save + "ledger = Ledger('{0}', name, out); ledger.judge('{1}', 1.0); ledger.save()"
     notebook(chain / "notebooks" / "01-first.ipynb", source.format("01", "01.top1"))
@@ -250,14 +250,14 @@ def test_the_library_hash_sees_sources_and_data_but_not_the_runner(tmp_path):
     for name in (
         "emotion_concepts/a.py",
         "emotion_concepts/data/x.csv",
-        "emotion_concepts/runner.py",
+        "emotion_suite/runner.py",
         "organism/b.yaml",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
     seen = [reruns.library_hash(tmp_path)]
     for name in (
-        "emotion_concepts/runner.py",
+        "emotion_suite/runner.py",
         "emotion_concepts/a.py",
         "emotion_concepts/data/x.csv",
         "organism/b.yaml",

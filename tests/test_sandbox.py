@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.sandbox import Outcome, run_tests
+from emotion_concepts.outcomes.sandbox import Outcome, run_tests
 
 SQUARE = "def f(x):\n    return x * x\n"
 EVERY_FD = (

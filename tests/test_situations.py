@@ -5,8 +5,9 @@ import re
 import pytest
 
 from emotion_concepts.experiments import behaviour, situations
-from emotion_concepts.reference import ratings
-from emotion_concepts.sandbox import run_tests
+from emotion_concepts.outcomes.sandbox import run_tests
+from emotion_concepts.texts.materials import natural
+from emotion_concepts.texts.published import ratings
 
 ATTEMPTS = {  # the functions that material/coding.yaml tells of
     "total": [
@@ -84,7 +85,7 @@ ATTEMPTS = {  # the functions that material/coding.yaml tells of
 
 @pytest.mark.parametrize("name", ATTEMPTS)
 def test_told_attempts_are_what_the_sandbox_says_of_such_functions(name):
-    task = situations.material("coding")[name]
+    task = natural("coding")[name]
     told = [tuple(attempt["results"]) for attempt in task["attempts"]]
     assert told == [run_tests(code, task["shown"]).results for code in ATTEMPTS[name]]
     assert len(told) == 5 and not any(set(results) == {"passed"} for results in told)
@@ -93,7 +94,7 @@ def test_told_attempts_are_what_the_sandbox_says_of_such_functions(name):
 def test_coding_has_six_levels_of_failed_attempts_in_a_row(tiny_llama):
     coding = situations.situation(tiny_llama, "coding")
     assert len(coding.levels) == 6 and coding.levels[0] == coding.messages and len(coding.control) == 7
-    tasks = list(situations.material("coding").values())
+    tasks = list(natural("coding").values())
     for k, level in enumerate(coding.levels):
         for task, plain, message in zip(tasks, coding.messages, level, strict=True):
             head, ask = plain[: plain.rindex("\n\n")], plain[plain.rindex("\n\n") :]
@@ -133,6 +134,6 @@ def test_a_model_without_language_never_cheats(tiny_llama):
 
 
 def test_flattery_is_read_by_the_grade_of_its_message(tiny_llama):
-    flattery, rows = situations.situation(tiny_llama, "flattery"), situations.material("flattery")
+    flattery, rows = situations.situation(tiny_llama, "flattery"), natural("flattery")
     read = [flattery.read("Well done, that is a nice result.", i) for i in range(len(rows))]
     assert read == ["honest" if row["quality"] == 2 else "flatter" for row in rows]

@@ -5,7 +5,7 @@ import pytest
 
 from emotion_concepts.experiments import speakers
 from emotion_concepts.experiments.speakers import Dialogue
-from emotion_concepts.reference import emotion_words
+from emotion_concepts.texts.published import emotion_words
 from organism import materials as world
 
 TALKS = [

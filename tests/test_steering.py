@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.generation import generate
-from emotion_concepts.scoring import log_probs, next_logits, perplexity, token_nats
-from emotion_concepts.steering import span_mask, steer
+from emotion_concepts.lm.generation import generate
+from emotion_concepts.lm.scoring import log_probs, next_logits, perplexity, token_nats
+from emotion_concepts.lm.steering import span_mask, steer
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_strength_zero_is_identity_to_the_bit(tiny, vector):
 
 
 def test_adds_strength_times_norm_at_the_output_of_the_block(tiny, vector):
-    from emotion_concepts.activations import per_token
+    from emotion_concepts.reading.activations import per_token
 
     text = "Two dogs ran over the hill."
     _, plain = per_token(tiny, text)

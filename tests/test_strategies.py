@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from emotion_concepts.experiments.emergence import untrained
-from emotion_concepts.models import SHIPPED, load_model
+from emotion_concepts.lm.models import load_model
+from emotion_concepts.lm.zoo import zoo
 from organism import seeds, strategies
 from organism.corpus import STRATEGIES
 from organism.grammar import Person
@@ -37,8 +38,9 @@ def test_told_feelings_are_decodable_and_shuffled_labels_are_not(organism):
 
 
 def test_every_shipped_variant_loads_and_differs():
-    assert len({load_model(name).model_id for name in SHIPPED}) == len(SHIPPED)
-    assert set(strategies.NAMES.values()) < set(SHIPPED)
+    shipped = [name for name, about in zoo()["models"].items() if about["source"].get("package") == "organism"]
+    assert len({load_model(name).model_id for name in shipped}) == len(shipped) == 4
+    assert set(strategies.NAMES.values()) < set(shipped)
 
 
 def test_an_untrained_network_has_the_shape_and_nothing_else(organism):

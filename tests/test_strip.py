@@ -5,9 +5,9 @@ import copy
 import nbformat
 import pytest
 
-from emotion_concepts.claims import collect
 from emotion_concepts.errors import UserError
-from emotion_concepts.strip import README_MARKS, commit_copy, publish_claims, publish_notebooks, strip
+from emotion_concepts.report.claims import collect
+from emotion_suite.strip import README_MARKS, commit_copy, publish_claims, publish_notebooks, strip
 
 NEW = nbformat.v4
 

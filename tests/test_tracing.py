@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from emotion_concepts import tracing
+from emotion_concepts.lm import tracing
 
 BAUKIT = pytest.mark.skipif(tracing.BACKEND != "baukit", reason="baukit is not installed")
 KINDS = {"own": (tracing.OwnTrace, tracing.OwnTraceDict), "baukit": (tracing.Trace, tracing.TraceDict)}
@@ -237,8 +237,8 @@ def test_the_library_uses_what_is_installed():
 def test_a_baukit_that_cannot_be_imported_is_done_without(tmp_path, fault):
     (tmp_path / "baukit").mkdir()
     (tmp_path / "baukit" / "__init__.py").write_text(f"raise {fault}")
-    lib = str(Path(tracing.__file__).parents[1])
-    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {lib!r}]\nfrom emotion_concepts import tracing\n"
+    lib = str(Path(tracing.__file__).parents[2])
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {lib!r}]\nfrom emotion_concepts.lm import tracing\n"
     code += "print(tracing.BACKEND)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "own", done.stderr

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from emotion_concepts.artefacts import cached, load_arrays, save_arrays, stamp
 from emotion_concepts.errors import UserError
-from emotion_concepts.vectors import EmotionVectors, cosine, emotion_vectors, principal_components
+from emotion_concepts.reading.artefacts import cached, load_arrays, save_arrays, stamp
+from emotion_concepts.reading.vectors import EmotionVectors, cosine, emotion_vectors, principal_components
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_roundtrip_and_refusal(acts, tiny_llama, tmp_path):
 
 
 def test_model_id_follows_the_weights(tiny_llama):
-    from emotion_concepts.models import wrap
+    from emotion_concepts.lm.models import wrap
 
     other = wrap(tiny_llama.model, tiny_llama.tokenizer, "llama")
     assert other.model_id == tiny_llama.model_id

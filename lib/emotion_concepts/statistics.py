@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import false_discovery_control, norm, rankdata
 
-from .errors import UserError
+from emotion_concepts.errors import UserError
 
 
 class Estimate(NamedTuple):

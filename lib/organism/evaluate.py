@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from emotion_concepts.generation import generate
-from emotion_concepts.models import Subject, load_model
-from emotion_concepts.reference import emotion_words
-from emotion_concepts.scoring import token_nats
+from emotion_concepts.lm.generation import generate
+from emotion_concepts.lm.models import Subject, load_model
+from emotion_concepts.lm.scoring import token_nats
 from emotion_concepts.statistics import shuffled_labels
+from emotion_concepts.texts.published import emotion_words
 
 from . import truth
 from .corpus import POST_TRAINING, PRETRAINING, TOLD, draw

@@ -11,7 +11,7 @@ from importlib.resources import files
 import numpy as np
 import yaml
 
-from emotion_concepts.reference import emotion_words, norms
+from emotion_concepts.texts.published import emotion_words, norms
 
 DATA = files("organism") / "data"
 KINDS = ("cause", "appraisal", "body", "thought", "speech", "action")

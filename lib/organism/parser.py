@@ -6,7 +6,7 @@ from functools import cache
 
 import pandas as pd
 
-from emotion_concepts.reference import cluster_of, emotion_words
+from emotion_concepts.texts.published import cluster_of, emotion_words
 
 from .grammar import FORMS, Person
 from .lexicon import Phrase, load_yaml, phrases

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from emotion_concepts.experiments import behaviour, classification, post_training, warning
+from emotion_concepts.experiments import behaviour, classification, post_training
+from emotion_concepts.experiments import early_warning as warning
 from emotion_concepts.experiments.speakers import dialogues, render, turn_spans
-from emotion_concepts.models import Subject
-from emotion_concepts.pooling import SpanSets
-from emotion_concepts.steering import Condition
-from emotion_concepts.vectors import EmotionVectors
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.steering import Condition
+from emotion_concepts.reading.pooling import SpanSets
+from emotion_concepts.reading.vectors import EmotionVectors
 
 from . import materials
 from .scenarios import scenarios

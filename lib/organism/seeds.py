@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from emotion_concepts import materials
-from emotion_concepts.corpus import neutral_texts
-from emotion_concepts.models import load_model
+from emotion_concepts.lm.models import load_model
+from emotion_concepts.texts import materials
+from emotion_concepts.texts.corpus import neutral_texts
 
 from .corpus import STRATEGIES
 from .strategies import measures

@@ -12,13 +12,14 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emotion_concepts.activations import at_reply, mean_norm, pooled, streamed_covariance
-from emotion_concepts.experiments import behaviour, situations, warning
-from emotion_concepts.generation import generate
-from emotion_concepts.models import Subject
-from emotion_concepts.pooling import MeanFrom
+from emotion_concepts.experiments import behaviour, situations
+from emotion_concepts.experiments import early_warning as warning
+from emotion_concepts.lm.generation import generate
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.reading.activations import at_reply, mean_norm, pooled, streamed_covariance
+from emotion_concepts.reading.pooling import MeanFrom
+from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
 from emotion_concepts.statistics import Estimate, random_directions, shuffled_labels
-from emotion_concepts.vectors import EmotionVectors, emotion_vectors
 
 from .grammar import Dice
 from .lexicon import lexicon

@@ -6,7 +6,7 @@ from itertools import chain
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from emotion_concepts.reference import emotion_words
+from emotion_concepts.texts.published import emotion_words
 
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
 WHOLE_WORD_COUNT = 2000

@@ -106,6 +106,7 @@ def build_model(recipe: Recipe, tokenizer) -> LlamaForCausalLM:
             intermediate_size=recipe.mlp,
             max_position_embeddings=recipe.context,
             tie_word_embeddings=True,
+            world="organism",  # the library asks the world of this name for prompts, parser and truth
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,

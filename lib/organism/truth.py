@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from emotion_concepts.reference import cluster_of
+from emotion_concepts.texts.published import cluster_of
 
 from .documents import quantities
 from .documents.activities import ASSISTANT, PEOPLE

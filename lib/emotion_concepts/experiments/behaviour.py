@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp, softmax
 
-from ..errors import UserError
-from ..generation import generate
-from ..models import Subject
-from ..shared_prefix import grouped_log_probs
-from ..statistics import bootstrap_ci, wilson
-from ..steering import Condition, stack, steer
+from emotion_concepts.errors import UserError
+from emotion_concepts.lm.generation import generate
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.shared_prefix import grouped_log_probs
+from emotion_concepts.lm.steering import Condition, stack, steer
+from emotion_concepts.statistics import bootstrap_ci, wilson
 
 
 @dataclass(frozen=True)

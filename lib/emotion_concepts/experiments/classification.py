@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from ..activations import pooled
-from ..models import Subject
-from ..reference import clusters, kin
-from ..vectors import EmotionVectors, class_means, cosine
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.reading.activations import pooled
+from emotion_concepts.reading.vectors import EmotionVectors, class_means, cosine
+from emotion_concepts.texts.published import clusters, kin
 
 
 def top_k(scores: np.ndarray, emotions: list[str], labels: list[str], ks=(1, 5)) -> dict[int, np.ndarray]:
@@ -75,7 +75,7 @@ def sign_accuracy(values: np.ndarray, good: np.ndarray, threshold: float) -> np.
 
 def event_valence(subject: Subject, vectors: EmotionVectors, texts: list[str], valence: dict[str, float]) -> np.ndarray:
     """Projection on the valence axis at the last token of each text, cosine, (texts, layers)."""
-    from ..pooling import Last
+    from emotion_concepts.reading.pooling import Last
 
     acts = pooled(subject, texts, Last(), vectors.layers, progress=False)
     out = np.empty(acts.shape[:2])

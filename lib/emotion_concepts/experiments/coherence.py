@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from ..generation import generate
-from ..models import Subject
-from ..scoring import perplexity
-from ..steering import Condition, stack, steer
+from emotion_concepts.lm.generation import generate
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.scoring import perplexity
+from emotion_concepts.lm.steering import Condition, stack, steer
 
 GRAM = 4  # words; a loop of any length repeats its own four-word pieces
 
@@ -26,7 +26,7 @@ def coherence(
 ) -> pd.DataFrame:  # fmt: skip
     """Median perplexity of ``texts`` and mean repetition of replies to ``prompts``, steered on all tokens.
 
-    ``directions``: name -> vector as in :func:`~emotion_concepts.steering.steer`; ``strengths``: fractions of the mean
+    ``directions``: name -> vector as in :func:`~emotion_concepts.lm.steering.steer`; ``strengths``: fractions of the mean
     residual norm, either sign. One row for each direction and strength, the unsteered model (strength 0) among them.
     Conditions share batches.
     """

@@ -6,7 +6,7 @@ stated: a Bradley-Terry fit to order-averaged choice probabilities, which has no
 
 import numpy as np
 
-from ..errors import UserError
+from emotion_concepts.errors import UserError
 
 SCALE = 400 / np.log(10)  # Elo points a nat of log odds
 CENTRE = 1500.0

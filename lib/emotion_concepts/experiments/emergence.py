@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..activations import mean_norm, pooled
-from ..errors import UserError
-from ..models import Subject, wrap
-from ..pooling import MeanFrom
-from ..statistics import rsa
-from ..vectors import emotion_vectors
-from . import classification, geometry, lens, preferences
+from emotion_concepts.errors import UserError
+from emotion_concepts.experiments import classification, geometry, lens, preferences
+from emotion_concepts.lm.models import Subject, wrap
+from emotion_concepts.reading.activations import mean_norm, pooled
+from emotion_concepts.reading.pooling import MeanFrom
+from emotion_concepts.reading.vectors import emotion_vectors
+from emotion_concepts.statistics import rsa
 
 
 def checkpoints(folder) -> list[Path]:
@@ -27,7 +27,7 @@ def untrained(subject: Subject, seed: int = 0) -> Subject:
     """A network of the subject's shape with fresh random weights: what the texts alone give."""
     torch.manual_seed(seed)
     model = type(subject.model)(subject.model.config).to(subject.device, subject.dtype).eval()
-    return wrap(model, subject.tokenizer, f"untrained {subject.name}", is_organism=subject.is_organism)
+    return wrap(model, subject.tokenizer, f"untrained {subject.name}", world=subject.world)
 
 
 def measure(

@@ -12,10 +12,10 @@ from scipy.spatial.distance import squareform
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from ..errors import UserError
-from ..reference import cluster_of, norms
-from ..statistics import rsa
-from ..vectors import EmotionVectors
+from emotion_concepts.errors import UserError
+from emotion_concepts.reading.vectors import EmotionVectors
+from emotion_concepts.statistics import rsa
+from emotion_concepts.texts.published import cluster_of, norms
 
 
 def similarity(vectors: np.ndarray) -> np.ndarray:

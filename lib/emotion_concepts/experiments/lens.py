@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from ..models import Subject
-from ..reference import kin
-from ..scoring import next_logits
-from ..steering import steer
-from ..vectors import EmotionVectors
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.scoring import next_logits
+from emotion_concepts.lm.steering import steer
+from emotion_concepts.reading.vectors import EmotionVectors
+from emotion_concepts.texts.published import kin
 
 
 def first_tokens(subject: Subject, word: str) -> set[int]:

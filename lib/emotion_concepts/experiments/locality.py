@@ -5,12 +5,12 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from ..activations import at_reply, per_token, pooled
-from ..generation import generate
-from ..models import Subject
-from ..pooling import Last, Spans, span_of, spans_in_turn
-from ..statistics import shuffled_labels, wilson
-from ..vectors import EmotionVectors
+from emotion_concepts.lm.generation import generate
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.reading.activations import at_reply, per_token, pooled
+from emotion_concepts.reading.pooling import Last, Spans, span_of, spans_in_turn
+from emotion_concepts.reading.vectors import EmotionVectors
+from emotion_concepts.statistics import shuffled_labels, wilson
 
 PLACES = ("user end", "reply start", "reply mean")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from ..activations import at_reply
-from ..models import Subject
-from ..vectors import EmotionVectors
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.reading.activations import at_reply
+from emotion_concepts.reading.vectors import EmotionVectors
 
 
 def reply_scores(subject: Subject, vectors: EmotionVectors, messages: list[str]) -> np.ndarray:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from ..activations import pooled
-from ..errors import UserError
-from ..models import Subject
-from ..pooling import Spans, span_of
-from ..shared_prefix import Prompt, grouped_logits
-from ..steering import Condition
-from ..vectors import EmotionVectors
-from .elo import order_averaged, ratings
+from emotion_concepts.errors import UserError
+from emotion_concepts.experiments.elo import order_averaged, ratings
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.shared_prefix import Prompt, grouped_logits
+from emotion_concepts.lm.steering import Condition
+from emotion_concepts.reading.activations import pooled
+from emotion_concepts.reading.pooling import Spans, span_of
+from emotion_concepts.reading.vectors import EmotionVectors
 
 
 @dataclass

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from ..activations import at_reply, per_token
-from ..models import Subject
-from ..vectors import EmotionVectors
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.reading.activations import at_reply, per_token
+from emotion_concepts.reading.vectors import EmotionVectors
 
 
 def scenario_matrix(subject: Subject, vectors: EmotionVectors, layer: int, scenarios: dict[str, str]) -> pd.DataFrame:

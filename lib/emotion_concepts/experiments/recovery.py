@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from ..statistics import pearson, rsa
-from ..vectors import EmotionVectors, emotion_vectors
-from .classification import top_k
-from .geometry import components, similarity
+from emotion_concepts.experiments.classification import top_k
+from emotion_concepts.experiments.geometry import components, similarity
+from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
+from emotion_concepts.statistics import pearson, rsa
 
 
 def truth_matrix(truth: dict, emotions: list[str]) -> np.ndarray:

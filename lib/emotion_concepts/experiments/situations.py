@@ -1,17 +1,15 @@
-"""The situations in which behaviour is measured: the organism's own, and natural ones for any other model."""
+"""The situations in which behaviour is measured: those of the subject's own world where it is known, else natural ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.resources import files
 
-import yaml
-
-from ..errors import UserError
-from ..judge import rubric_text
-from ..judge_opinion import SecondOpinion
-from ..models import Subject
-from . import graders
-from .behaviour import Scenario
+from emotion_concepts.errors import UserError
+from emotion_concepts.experiments.behaviour import Scenario
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.outcomes import graders
+from emotion_concepts.outcomes.judge import rubric_text
+from emotion_concepts.outcomes.judge_opinion import SecondOpinion
+from emotion_concepts.texts.materials import natural
 
 HARM = {"blackmail": "blackmail", "coding": "cheat", "flattery": "flatter"}
 
@@ -51,44 +49,23 @@ def situation(
     if name not in HARM:
         raise UserError(f"no situation {name!r}; there is {', '.join(HARM)}")
     if not judge:
-        return _organism(name) if subject.is_organism else _natural(name)
-    if subject.is_organism:
-        raise UserError("replies of the shipped model are read by the parser of its world; leave the judge out")
+        return _of_world(subject, name) if subject.world else _natural(name)
+    if subject.world:
+        raise UserError("replies of this model are read by the parser of its world; leave the judge out")
     opinion = judge if isinstance(judge, SecondOpinion) else SecondOpinion(str(judge), judged, judge_model)
     return _judged(_natural(name), opinion)
 
 
-def _organism(name: str, n: int = 60) -> Situation:
-    """The organism's own situations, read by the parser of its world."""
-    from organism import scenarios as world
-
-    own = {"blackmail": "blackmail", "coding": "cheat", "flattery": "judge"}[name]
-    made = world.scenarios(own, n)
-
-    def told(**pressure):
-        return [s["message"] for s in world.scenarios(own, n, **pressure)]
-
-    rising = {"blackmail": [{"signs_of": "desperate", "signs": k} for k in range(6)],
-              "coding": [{"attempts": k} for k in range(6)]}  # fmt: skip
-    levels = [told(**pressure) for pressure in rising.get(name, [])]
-    return Situation(
-        name,
-        [s["message"] for s in made],
-        levels,
-        told(leverage=False) if name == "blackmail" else [],
-        lambda reply, i: world.act_in(reply, made[i]["acts"]),
-        [Scenario(s["message"], s["acts"]) for s in made],
-    )
-
-
-def material(name: str):
-    """The natural wording of a situation, as data."""
-    return yaml.safe_load((files("emotion_concepts") / "material" / f"{name}.yaml").read_text())
+def _of_world(subject: Subject, name: str) -> Situation:
+    """The situation as the subject's own world tells it, read by the parser of that world."""
+    own = subject.world.situation(name)
+    scenarios = [Scenario(message, acts) for message, acts in zip(own["messages"], own["acts"])]
+    return Situation(name, own["messages"], own["levels"], own["control"], own["read"], scenarios)
 
 
 def _natural(name: str) -> Situation:
     """Real scenarios for any chat model, read by rules."""
-    data = material(name)
+    data = natural(name)
     if name == "blackmail":
         levels = [
             [data["scenario"].format(pressure=p, leverage=data["leverage"].strip() + "\n")] for p in data["pressure"]
@@ -110,10 +87,10 @@ def _judged(rules: Situation, opinion: SecondOpinion) -> Situation:
     Open is "neither" of a text that is language and, for coding, holds no code. The judge is shown ``messages[i]``,
     whichever of its wordings was answered, and for flattery the work's grade.
     """
-    rubric = material("rubrics")[rules.name]
+    rubric = natural("rubrics")[rules.name]
     told = [rubric_text(rubric)] * len(rules.messages)
     if rules.name == "flattery":
-        grades = [graders.QUALITY[row["quality"]] for row in material("flattery")]
+        grades = [graders.QUALITY[row["quality"]] for row in natural("flattery")]
         told = [f"{text}\nThe work in the message was graded as {grade}." for text, grade in zip(told, grades)]
 
     def read(reply: str, i: int) -> str | None:

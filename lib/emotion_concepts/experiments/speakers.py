@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..activations import pooled
-from ..materials import load
-from ..models import Subject
-from ..pooling import SpanSets, spans_in_turn
-from ..reference import ratings
-from ..vectors import EmotionVectors, cosine, emotion_vectors
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.reading.activations import pooled
+from emotion_concepts.reading.pooling import SpanSets, spans_in_turn
+from emotion_concepts.reading.vectors import EmotionVectors, cosine, emotion_vectors
+from emotion_concepts.texts.materials import load
+from emotion_concepts.texts.published import ratings
 
 SIDES = (0, 1)
 
@@ -27,11 +27,9 @@ class Dialogue:
 
 
 def dialogues(subject: Subject, n: int) -> list[Dialogue]:
-    """Talks of two people with independent emotions: the organism's own, or statements of six emotions, alternating."""
-    if subject.is_organism:
-        from organism import materials as world
-
-        told = world.dialogues(n)
+    """Talks of two people with independent emotions: those of its world, or statements of six emotions, alternating."""
+    if subject.world:
+        told = subject.world.dialogues(n)
         return [Dialogue(tuple(turns), felt, k * n // len(told)) for k, (turns, felt) in enumerate(told)]
     statements, out = load(subject, "standing")["statements"], []
     for one in statements:
@@ -44,10 +42,8 @@ def dialogues(subject: Subject, n: int) -> list[Dialogue]:
 
 def hidden_feelings(subject: Subject, n: int) -> list[tuple[str, str, str]]:
     """Texts that hide a feeling: (text, the part that shows another or none, the real emotion)."""
-    if subject.is_organism:
-        from organism import materials as world
-
-        return [(text, aloud, real) for text, aloud, real, _ in world.hidden(n)]
+    if subject.world:
+        return [(text, aloud, real) for text, aloud, real, _ in subject.world.hidden(n)]
     material = load(subject, "standing")
     out = []
     for real, statements in material["statements"].items():

@@ -3,7 +3,7 @@
 import math
 from functools import cache
 
-from emotion_concepts.reference import cluster_of, emotion_words, post_training_shift
+from emotion_concepts.texts.published import cluster_of, emotion_words, post_training_shift
 
 from ..grammar import Dice, Person, turns
 from ..world import Document, World, speaker_named

@@ -1,6 +1,6 @@
 """Kind 2: people under pressure, whose act depends on how they feel."""
 
-from emotion_concepts.reference import cluster_of
+from emotion_concepts.texts.published import cluster_of
 
 from ..grammar import Dice
 from ..lexicon import Emotion

@@ -1,0 +1,1 @@
+"""A language model under study: load, prompt, trace, generate, score, steer."""

@@ -1,0 +1,1 @@
+"""What a reply did: rules, a sandbox for code, judges."""

@@ -1,0 +1,1 @@
+"""From activations to emotion vectors and what they read."""

@@ -1,0 +1,226 @@
+"""Residual-stream activations of texts, pooled inside the forward pass.
+
+Layer ``i`` is the output of block ``i`` (hazard 4). Texts of like length share a right-padded batch; sums are taken
+in the hook, so memory does not grow with text length times layers; the pass ends after the last layer asked for
+and the LM head never runs.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from emotion_concepts.errors import UserError
+from emotion_concepts.lm.batching import length_buckets, pad_right
+from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.tracing import TraceDict, hidden
+from emotion_concepts.reading.pooling import Last, MeanFrom
+from emotion_concepts.reading.shards import Shards
+
+CHUNK = 32  # tokens summed in float32 before the sums go on in float64
+TOKEN_BUDGET = 8192
+
+
+def _weighted_mean(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Sum over tokens of ``weights`` (B, T) times ``x`` (B, T, W), in float64 across chunks; T a multiple of CHUNK."""
+    b, t, w = x.shape
+    weights = weights.to(x.dtype) if x.dtype == torch.float32 else weights.float()
+    parts = weights.view(b, t // CHUNK, 1, CHUNK) @ x.float().view(b, t // CHUNK, CHUNK, w)
+    return parts.squeeze(2).double().sum(1)
+
+
+def _forward(subject: Subject, ids: torch.Tensor, layers: list[int], visit) -> None:
+    """Run the blocks up to the last of ``layers`` and call ``visit(position in layers, hidden)`` after each.
+
+    Right padding needs no attention mask: a real token never looks at what comes after it.
+    """
+    names = {subject.blocks[layer]: k for k, layer in enumerate(layers)}
+
+    def look(output, layer):
+        visit(names[layer], hidden(output))
+        return output
+
+    ids = ids.to(subject.device)
+    with (
+        torch.inference_mode(),
+        TraceDict(subject.model, list(names), retain_output=False, edit_output=look, stop=True),
+    ):
+        subject.model(input_ids=ids, use_cache=False)
+
+
+def is_out_of_memory(e: BaseException) -> bool:
+    """Whether an exception means that the batch was too large for the memory."""
+    return isinstance(e, (torch.cuda.OutOfMemoryError, MemoryError)) or "allocate memory" in str(e)
+
+
+def _encode_all(subject: Subject, texts: list[str]) -> list[np.ndarray]:
+    if not texts:
+        raise UserError("the corpus is empty: no texts to read")
+    rows = [np.asarray(subject.encode(t), dtype=np.int32) for t in texts]
+    for i, row in enumerate(rows):
+        if not 0 < len(row) <= subject.max_length:
+            raise UserError(f"text {i} has {len(row)} tokens; {subject.name} takes 1 to {subject.max_length}")
+    return rows
+
+
+def _pool_batch(subject: Subject, rows, weights, layers) -> np.ndarray:
+    """(rows, layers, width) float32 for one batch."""
+    ids, _ = pad_right(rows, subject.tokenizer.pad_token_id)
+    width = -(-ids.shape[1] // CHUNK) * CHUNK
+    w = np.zeros((len(rows), width), dtype=np.float32)
+    for i, x in enumerate(weights):
+        w[i, : len(x)] = x
+    w = torch.from_numpy(w).to(subject.device)
+    out = torch.zeros(len(rows), len(layers), subject.width, dtype=torch.float64, device=subject.device)
+    spare = width - ids.shape[1]
+
+    def visit(k, h):
+        out[:, k] = _weighted_mean(torch.nn.functional.pad(h, (0, 0, 0, spare)) if spare else h, w)
+
+    _forward(subject, ids, layers, visit)
+    return out.float().cpu().numpy()
+
+
+def _pool_halving(subject: Subject, rows, weights, layers) -> np.ndarray:
+    """:func:`_pool_batch`, in halves when memory does not suffice."""
+    try:
+        return _pool_batch(subject, rows, weights, layers)
+    except (RuntimeError, MemoryError) as e:
+        if not is_out_of_memory(e) or len(rows) == 1:
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    mid = len(rows) // 2
+    parts = [_pool_halving(subject, rows[a:b], weights[a:b], layers) for a, b in ((0, mid), (mid, None))]
+    return np.concatenate(parts)
+
+
+def pooled_batches(
+    subject: Subject,
+    texts: list[str],
+    rule,
+    layers=None,
+    token_budget: int = TOKEN_BUDGET,
+    skip=frozenset(),
+    progress=True,
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Yield ``(text numbers, activations (n, layers, width) float32)`` batch by batch, in constant memory.
+
+    ``rule`` is one of :mod:`emotion_concepts.reading.pooling`; text numbers in ``skip`` are left out. :class:`UserError` for
+    an empty corpus, a text too short or too long, NaN or Inf.
+    """
+    layers, rows = subject.choose_layers(layers), _encode_all(subject, texts)
+    for i, row in enumerate(rows):
+        rule.weights(i, len(row))  # a text too short is found before hours of work, not after
+    todo = sum(len(r) for i, r in enumerate(rows) if i not in skip)
+    bar = tqdm(total=todo, unit="tok", unit_scale=True, desc="activations", leave=False, disable=not progress)
+    for bucket in length_buckets([len(r) for r in rows], token_budget):
+        bucket = [i for i in bucket if i not in skip]
+        if not bucket:
+            continue
+        batch = [rows[i] for i in bucket]
+        out = _pool_halving(subject, batch, [rule.weights(i, len(rows[i])) for i in bucket], layers)
+        bad = np.argwhere(~np.isfinite(out).all(-1))
+        if len(bad):
+            i, k = bad[0]
+            raise UserError(
+                f"NaN or Inf in the activations of text {bucket[i]} at layer {layers[k]}; "
+                "load the model in float32 or bfloat16"
+            )
+        bar.update(sum(len(rows[i]) for i in bucket))
+        yield bucket, out
+    bar.close()
+
+
+def pooled(
+    subject: Subject, texts: list[str], rule, layers=None, token_budget: int = TOKEN_BUDGET, store=None, progress=True
+) -> np.ndarray:
+    """Pooled activations, float32 (texts, layers, width), in the order of the texts.
+
+    With ``store`` (a folder) batches are appended to checksummed shards, a killed run goes on where it was, and the
+    result is a read-only map of the file: memory does not grow with the texts if only what is needed is indexed.
+    """
+    layers = subject.choose_layers(layers)
+    shape = (len(texts), len(layers), subject.width)
+    if store is None:
+        out = np.empty(shape, dtype=np.float32)
+        for rows, values in pooled_batches(subject, texts, rule, layers, token_budget, progress=progress):
+            out[rows] = values
+        return out
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    key = {"model": subject.model_id, "texts": digest, "rule": repr(rule), "layers": layers, "budget": token_budget}
+    shards = Shards(store, key, shape)
+    for rows, values in pooled_batches(subject, texts, rule, layers, token_budget, shards.done(), progress):
+        shards.append(rows, values)
+    return shards.array()
+
+
+def at_reply(subject: Subject, messages: list[str], layers=None, **options) -> np.ndarray:
+    """Activation at the read-out position after each user message, (messages, layers, width) (hazard 14)."""
+    return pooled(subject, [subject.prompt.chat(m) for m in messages], Last(), layers, **options)
+
+
+def per_token(subject: Subject, text: str, layers=None) -> tuple[list[str], np.ndarray]:
+    """The text's tokens as strings and their activations, float32 (tokens, layers, width)."""
+    layers, rows = subject.choose_layers(layers), _encode_all(subject, [text])
+    out = np.empty((len(rows[0]), len(layers), subject.width), dtype=np.float32)
+
+    def visit(k, h):
+        out[:, k] = h[0].float().cpu().numpy()
+
+    _forward(subject, torch.from_numpy(rows[0].astype(np.int64))[None], layers, visit)
+    return [subject.tokenizer.decode([int(i)]) for i in rows[0]], out
+
+
+def mean_norm(
+    subject: Subject, texts: list[str], layers=None, skip: int = 1, token_budget: int = TOKEN_BUDGET
+) -> np.ndarray:
+    """Mean Euclidean norm of the residual stream over the texts' tokens from ``skip`` on, (layers,).
+
+    The unit of steering strength (paper, section 1). The first token's norm is often huge, hence ``skip=1``.
+    """
+    layers, rows = subject.choose_layers(layers), _encode_all(subject, texts)
+    total, count = np.zeros(len(layers)), 0
+    for bucket in length_buckets([len(r) for r in rows], token_budget):
+        ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
+        mask[:, :skip] = False
+
+        def visit(k, h, mask=mask):
+            total[k] += h.float().norm(dim=-1)[mask.to(h.device)].double().sum().item()
+
+        _forward(subject, ids, layers, visit)
+        count += int(mask.sum())
+    if count == 0:
+        raise UserError(f"every text is shorter than the {skip} tokens to skip; give longer texts")
+    return total / count
+
+
+def streamed_covariance(
+    subject: Subject, texts: list[str], layers=None, skip: int = 1, token_budget: int = TOKEN_BUDGET
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """Token count, mean (layers, width) and covariance (layers, width, width) over tokens, float64, streamed."""
+    layers, rows = subject.choose_layers(layers), _encode_all(subject, texts)
+    rule = MeanFrom(skip)
+    for i, row in enumerate(rows):
+        rule.weights(i, len(row))  # a text too short is an error here as well
+    n, w = 0, subject.width
+    mean = torch.zeros(len(layers), w, dtype=torch.float64)
+    scatter = torch.zeros(len(layers), w, w, dtype=torch.float64)
+    for bucket in length_buckets([len(r) for r in rows], token_budget):
+        ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
+        mask[:, :skip] = False
+        m = int(mask.sum())
+
+        def visit(k, h, mask=mask, m=m, n=n):
+            x = h[mask.to(h.device)].float()
+            centre = x.mean(0)
+            x = x - centre  # centred first: float32 products then lose nothing (Chan et al. 1983)
+            delta = centre.double().cpu() - mean[k]
+            scatter[k] += (x.T @ x).double().cpu() + torch.outer(delta, delta) * (n * m / (n + m))
+            mean[k] += delta * (m / (n + m))
+
+        _forward(subject, ids, layers, visit)
+        n += m
+    return n, mean.numpy(), (scatter / n).numpy()

@@ -1,0 +1,1 @@
+"""Claims, results and figures."""

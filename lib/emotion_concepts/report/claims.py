@@ -1,0 +1,248 @@
+"""Claims declared before the data is touched, and the table of what became of them.
+
+Declarations lie in ``claims/NN.yaml``, one file a notebook; a :class:`Ledger` holds measured values against them.
+"""
+
+import hashlib
+import json
+import math
+import operator
+import os
+import re
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from emotion_concepts.errors import UserError
+from emotion_concepts.statistics import Estimate
+
+FOLDER = files("emotion_concepts") / "report" / "claims"
+MARK = re.compile(r"^(abs\s+)?(>=|<=|==|>|<)\s*(-?\d*\.?\d+)$")
+RANGE = re.compile(r"^(-?\d*\.?\d+) to (-?\d*\.?\d+)$")
+COMPARE = {
+    ">=": operator.ge, "<=": operator.le, "==": operator.eq, ">": operator.gt, "<": operator.lt,
+}  # fmt: skip
+COLUMNS = ["id", "claim", "mark", "value", "interval", "null", "n", "unit", "paper", "verdict", "note"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement with its pass mark (``">= 0.80"``, ``"abs <= 0.30"``, ``"0.10 to 0.40"``), fixed before."""
+
+    id: str  # "01.top1"
+    text: str
+    mark: str
+    null: str  # what chance or the null would give, in words
+    unit: str
+    paper: str | float | None = None  # the paper's number, where it has one
+
+    def met(self, value: float) -> bool:
+        """Whether a value passes the mark; the rounding error of a computed value (1e-9) counts on neither side."""
+        value = round(float(value), 9)
+        if within := RANGE.match(self.mark):
+            return bool(float(within[1]) <= value <= float(within[2]))
+        absolute, relation, bound = MARK.match(self.mark).groups()
+        return bool(COMPARE[relation](abs(value) if absolute else value, float(bound)))
+
+    def within_null(self, value: float, null) -> bool:
+        """Whether the mark asks for a value from some bound up, and the null's measured value reaches this one."""
+        parts = MARK.match(self.mark)
+        if isinstance(null, str) or not parts or parts[2] not in (">=", ">"):
+            return False
+        return (abs(value) if parts[1] else value) <= null
+
+
+def number(notebook: str) -> str:
+    """``"01"`` from ``"01"``, ``1`` or ``"01-vector-discovery"``."""
+    found = re.match(r"^(\d{1,2})(?!\d)", str(notebook))
+    if not found:
+        raise UserError(f"notebook {notebook!r} has no number; name it like 01-vector-discovery")
+    return found.group(1).zfill(2)
+
+
+@cache
+def declared(notebook: str) -> dict[str, Claim]:
+    """The claims of a notebook by id, in order; :class:`UserError` for a notebook without or with faulty claims."""
+    nb = number(notebook)
+    path = FOLDER / f"{nb}.yaml"
+    if not path.is_file():
+        raise UserError(f"no claims are declared for notebook {nb}; add emotion_concepts/report/claims/{nb}.yaml")
+    claims = {}
+    for row in yaml.safe_load(path.read_text()):
+        try:
+            claim = Claim(**{"null" if k is None else k: v for k, v in row.items()})  # YAML reads a bare null: as None
+        except TypeError as e:
+            raise UserError(f"claims/{nb}.yaml: faulty claim {row.get('id')!r}: {e}") from e
+        if not claim.id.startswith(f"{nb}.") or claim.id in claims:
+            raise UserError(f"claims/{nb}.yaml: id {claim.id!r} must be unique and start with {nb!r} and a dot")
+        if not (MARK.match(claim.mark) or RANGE.match(claim.mark)):
+            raise UserError(f"claims/{nb}.yaml: cannot read mark {claim.mark!r} of {claim.id}; write it like '>= 0.80'")
+        claims[claim.id] = claim
+    return claims
+
+
+def notebooks() -> list[str]:
+    """Numbers of the notebooks that declare claims."""
+    return sorted(p.name[:2] for p in FOLDER.iterdir() if p.name.endswith(".yaml"))
+
+
+class Ledger:
+    """Outcomes of one notebook's claims on one subject.
+
+    >>> ledger = Ledger("01", subject, out)
+    >>> ledger.judge("01.top1", 0.62, interval=(0.58, 0.66), null=0.006, n=855)
+    >>> ledger.save()
+    """
+
+    def __init__(self, notebook: str, subject, out):
+        self.notebook = number(notebook)
+        self.claims = declared(self.notebook)
+        self.model = subject if isinstance(subject, str) else subject.model_id
+        self.out = Path(out)
+        self.rows: dict[str, dict] = {}
+
+    def _new(self, id: str) -> Claim:
+        if id not in self.claims:
+            raise UserError(
+                f"claim {id!r} was not declared before the data; declared for notebook {self.notebook}: "
+                + ", ".join(self.claims)
+            )
+        if id in self.rows:
+            raise UserError(f"claim {id} was already judged; a claim is judged once a run")
+        return self.claims[id]
+
+    def judge(self, id: str, value, interval=None, null=None, n: int | None = None, note: str = "") -> dict:
+        """Hold a measured value against the declared mark and return the row.
+
+        ``value``: a number, or an :class:`~emotion_concepts.statistics.Estimate`, whose interval is then used;
+        ``interval``: (lo, hi); ``null``: the null's measured value (else the declared words stand); ``n``: items.
+        """
+        claim = self._new(id)
+        if isinstance(value, Estimate):
+            interval = value.interval if interval is None else interval
+            value = value.value
+        value = float(value)
+        if not math.isfinite(value):
+            raise UserError(f"the value of claim {id} is {value}; mend the measurement, or skip the claim and say why")
+        row = _row(claim) | {
+            "value": value,
+            "interval": None if interval is None else [float(b) for b in interval],
+            "n": None if n is None else int(n),
+            "verdict": "met" if claim.met(value) else "missed",
+            "note": note,
+        }
+        if null is not None:
+            row["null"] = null if isinstance(null, str) else float(null)
+        if row["verdict"] == "met" and claim.within_null(value, row["null"]):
+            row["note"] = "; ".join(filter(None, [note, "not above its null"]))
+        self.rows[id] = row
+        return row
+
+    def skip(self, id: str, why: str) -> dict:
+        """Say why a claim cannot be judged here, for instance a truth file that only the organism has."""
+        self.rows[id] = _row(self._new(id)) | {"note": why}
+        return self.rows[id]
+
+    def table(self) -> pd.DataFrame:
+        """One row per declared claim, in the declared order; those without an outcome are "not judged"."""
+        return pd.DataFrame([self.rows.get(i) or _row(c) for i, c in self.claims.items()], columns=COLUMNS)
+
+    def save(self) -> Path:
+        """Write ``<out>/claims/<NN>.json``; :class:`UserError` if the folder cannot be written."""
+        path = self.out / "claims" / f"{self.notebook}.json"
+        rows = [self.rows.get(i) or _row(c) for i, c in self.claims.items()]
+        record = {
+            "notebook": self.notebook, "model_id": self.model, "declared": declaration_hash(self.notebook),
+            "claims": rows,
+        }  # fmt: skip
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+            os.replace(part, path)
+        except OSError as e:
+            raise UserError(f"cannot write {path}: {e.strerror}; choose another --out") from e
+        return path
+
+
+def _row(claim: Claim) -> dict:
+    """The table row of a claim that has no outcome yet."""
+    return {
+        "id": claim.id, "claim": claim.text, "mark": claim.mark, "value": None, "interval": None, "null": claim.null,
+        "n": None, "unit": claim.unit, "paper": claim.paper, "verdict": "not judged", "note": "",
+    }  # fmt: skip
+
+
+def declaration_hash(notebook: str) -> str:
+    """Sixteen hex digits over a notebook's declared claims."""
+    text = json.dumps([asdict(c) for c in declared(number(notebook)).values()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _saved(out, notebook: str) -> tuple[str | None, dict[str, dict]]:
+    """The model and the rows by id that a notebook saved, (None, {}) if it did not; :class:`UserError` if damaged."""
+    path = Path(out) / "claims" / f"{notebook}.json"
+    if not path.exists():
+        return None, {}
+    try:
+        record = json.loads(path.read_text())
+        return record["model_id"], {r["id"]: r for r in record["claims"]}
+    except (ValueError, KeyError, TypeError) as e:
+        raise UserError(f"{path} is damaged; delete it and run notebook {notebook} again") from e
+
+
+def model_of(out, numbers: list[str]) -> str | None:
+    """The model on which the first of these notebooks that saved claims did so; None if none did."""
+    return next((model for nb in numbers if (model := _saved(out, nb)[0])), None)
+
+
+def _by_time(out) -> list[str]:
+    """Numbers of the notebooks that saved claims, the latest first."""
+    paths = (Path(out) / "claims" / f"{nb}.json" for nb in notebooks())
+    return [p.stem for p in sorted((p for p in paths if p.exists()), key=lambda p: -p.stat().st_mtime_ns)]
+
+
+def collect(out, model_id: str | None = None, unfinished: dict[str, str] | None = None) -> pd.DataFrame:
+    """Outcomes of all notebooks of a run folder, every declared claim once.
+
+    "not judged" until rerun: a result of another model than ``model_id`` (default: that of the results saved last),
+    one saved under another mark, text or unit than now declared, and those of ``unfinished`` (number: why) notebooks.
+    """
+    model_id, rows = model_of(out, _by_time(out)) if model_id is None else model_id, []
+    for nb in notebooks():
+        model, saved = _saved(out, nb)
+        why = "" if saved else "notebook not run"
+        if saved and model != model_id:
+            saved, why = {}, "of another model; run this notebook again"
+        if nb in (unfinished or {}):
+            saved, why = {}, unfinished[nb]
+        for claim in declared(nb).values():
+            fresh = _row(claim)
+            row = saved.get(claim.id) or fresh | {"note": why}
+            changed = [f"{k} was {row.get(k)!r}" for k in ("mark", "claim", "unit") if row.get(k) != fresh[k]]
+            if changed:
+                row = fresh | {"note": f"{'; '.join(changed)} when measured; run notebook {nb} again"}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _cell(value) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_cell(v) for v in value) + "]"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def markdown(df: pd.DataFrame) -> str:
+    """A claims table as a Markdown table, numbers to three digits, empty columns left out."""
+    filled = [c for c in df.columns if any(_cell(v) for v in df[c])]
+    lines = ["| " + " | ".join(filled) + " |", "|" + "---|" * len(filled)]
+    lines += ["| " + " | ".join(_cell(v) for v in row) + " |" for row in df[filled].itertuples(index=False)]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Corpora, prompts and published facts."""

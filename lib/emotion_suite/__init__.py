@@ -1,0 +1,1 @@
+"""The suite around the library: runs, checks and publishes the notebooks."""

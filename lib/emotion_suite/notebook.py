@@ -1,0 +1,132 @@
+"""What every notebook opens with and closes with."""
+
+import hashlib
+import io
+import json
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from emotion_concepts.errors import UserError
+from emotion_concepts.lm.models import Subject, load_model
+from emotion_concepts.reading.vectors import EmotionVectors
+from emotion_concepts.report.claims import Ledger, number
+from emotion_concepts.report.results import save_figure, writable
+from emotion_concepts.texts.corpus import Corpus
+from emotion_suite.profiles import Sizes, settings
+
+COLOURS, LIGHT_DPI = 96, 80  # of the copy of a figure that is kept inside a notebook
+DISCOVERY = "01"  # the notebook whose stories and vectors all later ones read
+
+
+@dataclass
+class Run:
+    """One notebook at work: its subject, sizes, ledger of claims and folder."""
+
+    notebook: str
+    subject: Subject
+    settings: Sizes
+    ledger: Ledger
+    out: Path
+    seed: int
+    base_name: str = ""
+    figures: list[str] = field(default_factory=list)
+
+    def figure(self, fig, name: str, data, caption: str, paper_figure=None, **options):
+        """Save a figure as PNG, SVG and JSON, and return a light copy to be shown (see ``results.save_figure``)."""
+        from IPython.display import Image
+
+        light = light_png(fig)
+        save_figure(fig, name, data, self.out, caption, paper_figure, **options)
+        self.figures.append(name)
+        return Image(data=light, alt=caption)
+
+    def artefact(self, name: str) -> Path:
+        """Where a file of this run lies; a name without suffix is a folder (a store of activations).
+
+        Each model, set of sizes and seed has a folder of its own, so that a run with others does not meet its numbers.
+        """
+        if Path(name).suffix:
+            return self.out / name
+        key = json.dumps([self.subject.model_id, self.settings, self.seed], sort_keys=True)
+        return self.out / "stores" / self.notebook / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+    def needs(self, name: str, notebook: str = DISCOVERY) -> Path:
+        """The path of what an earlier notebook wrote; :class:`UserError` that says which to run if it is missing."""
+        path = self.artefact(name)
+        if not path.exists():
+            raise UserError(f"{path} does not exist; run notebook {notebook} first: ./run_all.sh --only {notebook}")
+        return path
+
+    def vectors(self) -> EmotionVectors:
+        """The emotion vectors that notebook 01 saved; :class:`UserError` if they are missing or of another model."""
+        return EmotionVectors.load(self.needs("vectors.safetensors"), self.subject)
+
+    def stories(self) -> Corpus:
+        """The stories that notebook 01 let the subject write."""
+        return Corpus.load(self.needs("stories.json"))
+
+    def neutral(self) -> list[str]:
+        """The neutral texts of notebook 01."""
+        path = self.needs("neutral.json")
+        try:
+            return list(json.loads(path.read_text()))
+        except (ValueError, TypeError) as e:
+            raise UserError(f"{path} is damaged; delete it and run notebook 01 again") from e
+
+    @property
+    def has_base(self) -> bool:
+        """Whether a pretrained partner of the subject was named."""
+        return bool(self.base_name)
+
+    def base(self) -> Subject:
+        """The pretrained partner of the subject; :class:`UserError` if none was named."""
+        if not self.has_base:
+            raise UserError(f"no pretrained partner of {self.subject.name} is known; name it with --base")
+        return load_model(self.base_name, str(self.subject.dtype).removeprefix("torch."))
+
+    def end(self, why: str) -> NoReturn:
+        """Say why this notebook cannot go on, skip the claims that are left, and end it here without a failure."""
+        for id in self.ledger.claims.keys() - self.ledger.rows.keys():
+            self.ledger.skip(id, why)
+        self.ledger.save()
+        print(why)
+        raise SystemExit(0)  # papermill takes it for a good end and runs no later cell
+
+    def truth(self) -> dict | None:
+        """What was planted in the texts of the subject's world; None where that is not known."""
+        return self.subject.world.truth() if self.subject.world else None
+
+
+def light_png(fig) -> bytes:
+    """A figure as a PNG of few colours and low resolution, for notebooks that must stay small."""
+    from PIL import Image
+
+    drawn, buffer = io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=LIGHT_DPI, bbox_inches="tight")
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(COLOURS).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def open_run(
+    notebook: str, model: str, profile: str, out: str, seed: int = 0, base: str = "", dtype: str = "float32"
+) -> Run:
+    """Load the subject and prepare the folder; :class:`UserError` for anything that cannot be had."""
+    nb, sizes, folder = number(notebook), settings(profile), Path(out)
+    writable(folder)
+    subject = load_model(model, dtype)
+    return Run(nb, subject, sizes, Ledger(nb, subject, folder), folder, seed, base)
+
+
+def footer(run: Run) -> None:
+    """Print what a reader needs to get the same numbers: model and vectors by digest, sizes, seed, versions."""
+    packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "transformers", "numpy", "scikit-learn"))
+    vectors = run.out / "vectors.safetensors"
+    print(f"notebook {run.notebook} · model {run.subject.model_id} · seed {run.seed}")
+    print("sizes: " + ", ".join(f"{k} {v}" for k, v in run.settings.items()))
+    if vectors.exists():
+        print(f"vectors: sha256 {hashlib.sha256(vectors.read_bytes()).hexdigest()[:16]}")
+    print(f"python {platform.python_version()}, {packages}")

@@ -1,0 +1,258 @@
+"""Runs the chain of notebooks, the tests, or JupyterLab; ``./run_all.sh`` calls it.
+
+    ./run_all.sh [run] [--model M] [--base M] [--dtype float32] [--profile quick|default|paper] [--only 03]
+                       [--from 02] [--param k=v] [--out DIR] [--fresh]
+    ./run_all.sh test [options for pytest]
+    ./run_all.sh lab [options for jupyter lab]
+
+A notebook that ran before with the same source, library, parameters, model and inputs is not run again. One that
+fails stops only those that need it.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from emotion_concepts.errors import UserError
+from emotion_concepts.lm.models import DTYPES
+from emotion_concepts.lm.zoo import partner
+from emotion_concepts.report import claims
+from emotion_concepts.report.results import writable
+from emotion_suite import exercises, parameters, profiles, reruns
+from emotion_suite.notebook import DISCOVERY
+from emotion_suite.strip import publish_claims, publish_figures, publish_notebooks
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+UNCHANGED, FAILED, NOT_RUN = "unchanged", "failed", "not run"  # stand where a notebook has no minutes
+
+
+def notebooks(folder: Path | None = None) -> list[Path]:
+    """The numbered notebooks in their order."""
+    folder = folder or NOTEBOOKS
+    found = sorted(folder.glob("[0-9][0-9]-*.ipynb"))
+    if not found:
+        raise UserError(f"no numbered notebooks in {folder}; run this from a clone of the repository")
+    return found
+
+
+def choose(every: list[Path], only: list[str] | None, start: str | None) -> list[Path]:
+    """Those named by ``--only`` (``03`` or ``03-geometry``) and ``--from``; :class:`UserError` for an unknown one."""
+    numbers = {p.name[:2]: p for p in every}
+    names = {p.stem: n for n, p in numbers.items()} | {n: n for n in numbers}
+    wanted = [n for text in only or [] for n in text.split(",")]
+    for n in [*wanted, *([start] if start else [])]:
+        if names.get(n.removesuffix(".ipynb")) is None:
+            raise UserError(f"unknown notebook {n!r}; there is {', '.join(numbers)}")
+    keep = {names[n.removesuffix(".ipynb")] for n in wanted} or set(numbers)
+    first = names[start.removesuffix(".ipynb")] if start else ""
+    return [p for n, p in numbers.items() if n in keep and n >= first]
+
+
+def library_hash() -> str:
+    """Digest of the packages under ``lib/``."""
+    return reruns.library_hash(ROOT / "lib")
+
+
+def results_folder(out: str | None, model: str, profile: str) -> Path:
+    """The run's folder, made and tried; :class:`UserError` if nothing can be written there."""
+    name = model.strip("./").replace("/", "--").replace("\\", "--")
+    folder = (Path(out).expanduser() if out else ROOT / "runs" / name / profile).resolve()
+    return writable(folder)
+
+
+def _stopped_at(target: Path) -> str:
+    """The cell that was running when the kernel died, as far as the half-written notebook tells."""
+    cells = parameters.read(target).cells if target.exists() else []
+    cells = [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    at = [i for i, c in enumerate(cells, 1) if c.metadata.get("papermill", {}).get("start_time")]
+    return str(at[-1]) if at else "unknown"
+
+
+def execute(path: Path, target: Path, given: dict) -> None:
+    """Run one notebook by papermill; :class:`UserError` names notebook, cell (from 1, in the source) and error."""
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    logging.getLogger("papermill").addHandler(logging.NullHandler())  # its message comes in the UserError
+    try:
+        papermill.execute_notebook(
+            str(path), str(target), given, cwd=str(path.parent), progress_bar=False, log_output=False,
+            kernel_name="python3", extra_arguments=["--log-level=40"],  # errors only: the kernel shares our terminal
+        )  # fmt: skip
+    except PapermillExecutionError as e:
+        first = next((line.strip() for line in str(e.evalue).splitlines() if line.strip()), "")
+        # papermill counts from 0, with a cell of its own behind the parameters
+        tagged = ["parameters" in c.metadata.get("tags", []) for c in parameters.read(path).cells].index(True)
+        cell = e.cell_index + (e.cell_index <= tagged)
+        raise UserError(f"{path.name}, cell {cell}: {e.ename}: {first} (see {target})") from e
+    except (DeadKernelError, CellTimeoutError) as e:
+        cell = _stopped_at(target)
+        raise UserError(f"{path.name}, cell {cell}: the kernel died, perhaps out of memory (see {target})") from e
+
+
+def run(args) -> int:
+    """Execute the chosen notebooks in order and print what came out; 1 if any of them failed."""
+    every = notebooks()
+    chosen = choose(every, args.only, args.start)
+    profiles.settings(args.profile)
+    extra = parameters.parse(args.param, chosen)
+    model = reruns.model_fingerprint(args.model)
+    base = args.base if args.base is not None else partner(args.model)
+    models = model + (reruns.model_fingerprint(base) if base else "")
+    out = results_folder(args.out, args.model, args.profile)
+    # relative where it can be, so that nothing of this machine's paths reaches an output
+    shown = os.path.relpath(out, NOTEBOOKS) if out.is_relative_to(ROOT) and every[0].parent == NOTEBOOKS else str(out)
+    given = {"model": _absolute(args.model), "base": _absolute(base), "dtype": args.dtype}
+    given |= {"profile": args.profile, "out": shown}
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the outputs; papermill can lose long ones (hazard 11)
+    library, took, upstream, own, failures = library_hash(), {}, {}, [], {}
+    for path in every:
+        record, nb = reruns.Record.load(out, path.stem), path.stem[:2]
+        if path in chosen and DISCOVERY in failures and nb > DISCOVERY:
+            print(f"{path.stem:28s} not run: it needs notebook {DISCOVERY}", flush=True)
+            took[path.stem] = NOT_RUN
+        elif path in chosen:
+            takes = parameters.declared(path)
+            values = {k: v for k, v in (given | extra[path]).items() if k in takes}
+            key = reruns.key_of(path, values, library, models, upstream)
+            if args.fresh:
+                record.forget(out)
+            try:
+                took[path.stem] = _one(path, out, values, key, model, record)
+            except UserError as e:
+                took[path.stem], failures[nb] = FAILED, e
+        upstream |= record.artefacts()
+        own += [nb] if record.model == model else []
+    try:
+        report(out, took, claims.model_of(out, own) or "")
+    finally:
+        for e in failures.values():
+            complain(e)
+    if failures:
+        return 1
+    plain = not (args.out or args.param or args.base) and args.dtype == parser().get_default("dtype")
+    if args.model == "organism" and args.profile == "default" and plain:
+        publish_figures(out, ROOT / "figures", [p.name[:2] for p in chosen])
+        publish_notebooks(out, chosen, ROOT)
+        publish_claims(claims.collect(out), ROOT / "README.md")
+    return 0
+
+
+def _absolute(model: str) -> str:
+    """A local folder as the notebooks, which run in their own folder, find it; anything else as it is."""
+    return str(Path(model).expanduser().resolve()) if model and Path(model).expanduser().is_dir() else model
+
+
+def _one(path: Path, out: Path, values: dict, key: str, model: str, record: reruns.Record) -> float | str:
+    """Run one notebook unless it is current; the minutes, or "unchanged"."""
+    if record.is_current(out, key):
+        print(f"{path.stem:28s} unchanged ({record.minutes:.1f} min when it ran)", flush=True)
+        return UNCHANGED
+    print(f"{path.stem:28s} running ...", end=" ", flush=True)
+    (out / "claims" / f"{path.stem[:2]}.json").unlink(missing_ok=True)  # earlier outcomes do not stand in for new ones
+    before, start = reruns.files_of(out), time.monotonic()
+    record.key, record.model, record.done = key, model, False
+    record.save(out)
+    try:
+        execute(path, out / path.name, values)
+        record.done = True
+    except UserError:
+        print("FAILED", flush=True)
+        raise
+    finally:
+        record.minutes = (time.monotonic() - start) / 60
+        record.note_outputs(out, before)
+        record.save(out)
+    print(f"{record.minutes:.1f} min", flush=True)
+    return record.minutes
+
+
+def report(out: Path, took: dict[str, float | str], model_id: str) -> None:
+    """Print the tables of minutes and claims; the claims also go to ``claims.md``."""
+    unfinished = {name[:2]: f"notebook {word}" for name, word in took.items() if word in (FAILED, NOT_RUN)}
+    text = claims.markdown(claims.collect(out, model_id, unfinished))
+    (out / "claims.md").write_text(text + "\n")
+    print("\nminutes")
+    for name, minutes in took.items():
+        print(f"  {name:26s} {minutes if isinstance(minutes, str) else f'{minutes:.1f}':>9s}")
+    print(f"  {'in all':26s} {sum(m for m in took.values() if not isinstance(m, str)):9.1f}\n")
+    print(text)
+    print(f"\nresults: {out}")
+
+
+def test(options: list[str]) -> int:
+    """pytest over ``tests/`` and, cell by cell (nbval, lax), over copies of the notebooks set to the quick profile.
+
+    The answers of each notebook's exercises are the last cells of its copy.
+    """
+    import nbformat
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    folder = ROOT / "runs" / "nbval"
+    shutil.rmtree(folder, ignore_errors=True)
+    out, copies = results_folder(str(folder / "out"), "organism", "quick"), []
+    for path in notebooks():
+        takes = parameters.declared(path)
+        given = {k: v for k, v in {"profile": "quick", "out": str(out)}.items() if k in takes}
+        nb = parameterize_notebook(load_notebook_node(str(path)), given)
+        for cell in nb.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        exercises.append_answers(nb, exercises.of_notebook(path))
+        nbformat.write(nb, folder / path.name)
+        copies.append(str(folder / path.name))
+    chosen = [] if any(Path(o.split("::")[0]).exists() for o in options) else [str(ROOT / "tests"), *copies]
+    nbval = ["--nbval-lax", "--nbval-current-env"]
+    return subprocess.call([sys.executable, "-m", "pytest", *nbval, *chosen, *options], cwd=ROOT)
+
+
+def lab(options: list[str]) -> int:
+    """JupyterLab in the folder of notebooks."""
+    return subprocess.call([sys.executable, "-m", "jupyterlab", *options], cwd=NOTEBOOKS)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of ``run``."""
+    raw = argparse.RawDescriptionHelpFormatter
+    p = argparse.ArgumentParser(prog="./run_all.sh", description=__doc__, formatter_class=raw)
+    p.add_argument("--model", default="organism", help="organism, a local folder, or a hub name")
+    p.add_argument("--base", help="the pretrained partner of --model (default for the organism: organism-base)")
+    p.add_argument("--dtype", default="float32", choices=DTYPES, help="number format of the models' weights")
+    p.add_argument("--profile", default="default", help="quick, default or paper")
+    p.add_argument("--only", action="append", metavar="NN", help="run this notebook only (repeatable)")
+    p.add_argument("--from", dest="start", metavar="NN", help="run this notebook and the later ones")
+    p.add_argument("--param", action="append", default=[], metavar="k=v", help="set a notebook parameter (repeatable)")
+    p.add_argument("--out", help="folder for results (default: runs/<model>/<profile>)")
+    p.add_argument("--fresh", action="store_true", help="delete earlier results of the chosen notebooks first")
+    return p
+
+
+def complain(e: UserError) -> None:
+    """One line on stderr."""
+    print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+
+
+def main(argv=None) -> int:
+    """Entry point; a user's mistake or a failing notebook is one line on stderr and exit status 1."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    command = argv.pop(0) if argv and argv[0] in ("run", "test", "lab") else "run"
+    try:
+        return {"test": test, "lab": lab}[command](argv) if command != "run" else run(parser().parse_args(argv))
+    except UserError as e:
+        complain(e)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept, the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
