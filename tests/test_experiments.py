@@ -4,9 +4,10 @@ import pytest
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import classification, geometry, lens, probing
-from emotion_concepts.experiments.coherence import coherence, repetition
+from emotion_concepts.experiments.coherence import coherence
 from emotion_concepts.lm.models import load_model
 from emotion_concepts.lm.scoring import perplexity
+from emotion_concepts.outcomes.graders import repetition
 from emotion_concepts.reading.activations import mean_norm
 from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
 from emotion_concepts.report.heatmap import token_html

@@ -1,7 +1,5 @@
 """Whether a steered model still speaks its language: perplexity and repetition at each strength."""
 
-from collections import Counter
-
 import numpy as np
 import pandas as pd
 
@@ -9,15 +7,7 @@ from emotion_concepts.lm.generation import generate
 from emotion_concepts.lm.models import Subject
 from emotion_concepts.lm.scoring import perplexity
 from emotion_concepts.lm.steering import Condition, stack, steer
-
-GRAM = 4  # words; a loop of any length repeats its own four-word pieces
-
-
-def repetition(text: str, n: int = GRAM) -> float:
-    """Share of a text's n-word pieces that it already held, 0..1; 0 where the text is shorter."""
-    words = text.split()
-    pieces = Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
-    return 1 - len(pieces) / pieces.total() if pieces else 0.0
+from emotion_concepts.outcomes.graders import repetition
 
 
 def coherence(
