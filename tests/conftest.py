@@ -1,5 +1,7 @@
 """Tiny random models of real families, and the shipped pair."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from emotion_concepts.lm.models import load_model, wrap
+from emotion_concepts.lm.models import load_model
+from emotion_concepts.lm.subject import wrap
 from emotion_concepts.reading.vectors import EmotionVectors
 
 torch.set_num_threads(2)
@@ -58,6 +61,17 @@ def make_subject(family: str):
         if p.ndim == 2:
             torch.nn.init.normal_(p, std=0.2)
     return wrap(model, make_tokenizer(), family)
+
+
+def plain_log_probs(subject, prompts, continuations, context=contextlib.nullcontext):
+    """Summed log probability of each continuation by the model's own logits, one text a pass, nothing shared."""
+    out = []
+    for p, c in zip(prompts, continuations, strict=True):
+        k, whole = len(subject.encode(p)), subject.encode(p + c)
+        with torch.no_grad(), context():
+            lp = torch.log_softmax(subject.model(torch.tensor([whole])).logits[0].float(), -1)
+        out.append(sum(lp[j - 1, whole[j]].item() for j in range(k, len(whole))))
+    return np.array(out)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
+import contextlib
+
 import numpy as np
 import pytest
+from conftest import plain_log_probs
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments.behaviour import Scenario, act_probabilities, dose_response, rollouts
-from emotion_concepts.lm.scoring import log_probs
 from emotion_concepts.lm.shared_prefix import grouped_log_probs
 from emotion_concepts.lm.steering import Condition, steer
 from organism.scenarios import act_in, scenarios
@@ -18,10 +20,10 @@ def test_continuations_after_a_shared_prompt_equal_plain_scoring(tiny):
     conditions = [Condition(rng.normal(size=tiny.width).astype(np.float32), s) for s in (0.4, -0.6)] + [None]
     got = grouped_log_probs(tiny, PROMPTS, ENDINGS, conditions, [1], norms)
     for prompt, endings, condition, row in zip(PROMPTS, ENDINGS, conditions, got):
-        steering = None
+        steering = contextlib.nullcontext
         if condition:
             steering = lambda *_, c=condition: steer(tiny, c.vector, c.strength, [1], norms)  # noqa: E731
-        want = log_probs(tiny, [prompt] * len(endings), endings, steering)
+        want = plain_log_probs(tiny, [prompt] * len(endings), endings, steering)
         assert np.abs(row - want).max() < 1e-3
     plain = grouped_log_probs(tiny, PROMPTS, ENDINGS)
     assert np.abs(plain[0] - got[0]).max() > 1e-2 and np.abs(plain[2] - got[2]).max() < 1e-3
@@ -36,7 +38,7 @@ def test_act_probabilities_sum_wordings_and_say_how_much_they_cover(tiny_llama):
     one = Scenario("count the loaves", {"yes": ("I will", "of course"), "no": ("never",)})
     acts, p, covered = act_probabilities(tiny_llama, [one, one])
     prompt = tiny_llama.prompt.chat(one.message)
-    logp = log_probs(tiny_llama, [prompt] * 3, [" I will", " of course", " never"])
+    logp = plain_log_probs(tiny_llama, [prompt] * 3, [" I will", " of course", " never"])
     total = np.exp(logp).sum()
     assert acts == ["yes", "no"] and p.shape == (1, 2, 2)
     assert p[0, 0] == pytest.approx([np.exp(logp[:2]).sum() / total, np.exp(logp[2]) / total], rel=1e-3)

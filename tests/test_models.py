@@ -13,7 +13,8 @@ from tokenizers.processors import TemplateProcessing
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm import zoo
-from emotion_concepts.lm.models import load_model, wrap
+from emotion_concepts.lm.models import load_model
+from emotion_concepts.lm.subject import wrap
 from emotion_concepts.lm.zoo import locate
 from emotion_concepts.reading.activations import at_reply
 
@@ -83,7 +84,7 @@ def test_a_folder_loads_as_it_was_saved(tiny_llama, folder, texts):
 
 def test_unknown_models(tmp_path, offline, monkeypatch):
     refused(
-        "nobody/has-this-model", "cannot load model 'nobody/has-this-model': .*use a local folder, a hub name or a name of"
+        "nobody/has-this-model", "cannot load model 'nobody/has-this-model': .*use a name of the zoo"
     )
     refused("no such name", "cannot load model 'no such name'")
     refused(tmp_path / "nowhere", "no folder .*nowhere; give a local checkpoint, a hub name, or a name of the zoo")
@@ -103,7 +104,7 @@ def test_folders_without_configuration_or_weights(folder):
 
 def test_bad_dtype_and_device(folder):
     refused(folder, "unknown dtype 'int3'; choose one of float32, float16, bfloat16", dtype="int3")
-    refused(folder, "cannot use device 'abacus': .*choose auto, cpu or cuda", device="abacus")
+    refused(folder, "cannot use device 'abacus': .*choose auto, cpu, cuda", device="abacus")
 
 
 @pytest.mark.parametrize(
@@ -213,4 +214,5 @@ def test_a_model_without_blocks_is_refused(tiny_llama, tokenizer):
 def test_padding_falls_back_to_the_end_of_text(tiny_llama):
     tokenizer = make_tokenizer()
     tokenizer.pad_token = None
-    assert wrap(tiny_llama.model, tokenizer).tokenizer.pad_token_id == tokenizer.eos_token_id == 2
+    subject = wrap(tiny_llama.model, tokenizer)
+    assert subject.pad == tokenizer.eos_token_id == 2 and tokenizer.pad_token is None  # the user's stays as it was

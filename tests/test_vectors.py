@@ -76,7 +76,7 @@ def test_roundtrip_and_refusal(acts, tiny_llama, tmp_path):
 
 
 def test_model_id_follows_the_weights(tiny_llama):
-    from emotion_concepts.lm.models import wrap
+    from emotion_concepts.lm.subject import wrap
 
     other = wrap(tiny_llama.model, tiny_llama.tokenizer, "llama")
     assert other.model_id == tiny_llama.model_id

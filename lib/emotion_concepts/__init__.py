@@ -13,8 +13,9 @@ One direction through the house: lm, texts -> reading -> outcomes, experiments -
 """
 
 from emotion_concepts.lm.generation import generate
-from emotion_concepts.lm.models import load_model, wrap
+from emotion_concepts.lm.models import load_model
 from emotion_concepts.lm.steering import steer
+from emotion_concepts.lm.subject import wrap
 from emotion_concepts.reading.activations import at_reply, mean_norm, pooled
 from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
 

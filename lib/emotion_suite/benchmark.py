@@ -21,9 +21,10 @@ from emotion_concepts.experiments import preferences
 from emotion_concepts.experiments.behaviour import rollouts
 from emotion_concepts.experiments.situations import situation
 from emotion_concepts.lm.batching import length_buckets, pad_right
-from emotion_concepts.lm.models import Subject, load_model
+from emotion_concepts.lm.models import load_model
 from emotion_concepts.lm.scoring import next_logits
 from emotion_concepts.lm.steering import Condition, span_mask, steer
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import TOKEN_BUDGET, pooled_batches
 from emotion_concepts.reading.pooling import MeanFrom
 from emotion_concepts.report import plots
@@ -75,7 +76,7 @@ def bare_forward(subject: Subject, rows: list[list[int]]) -> None:
     """The same layers on the same batches and nothing else: the bound for pooled extraction."""
     decoder = subject.model.base_model
     for bucket in length_buckets([len(r) for r in rows], TOKEN_BUDGET):
-        ids, _ = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
+        ids, _ = pad_right([rows[i] for i in bucket], subject.pad)
         with torch.inference_mode():
             decoder(input_ids=ids.to(subject.device), use_cache=False)
 
@@ -83,7 +84,7 @@ def bare_forward(subject: Subject, rows: list[list[int]]) -> None:
 def common_practice(subject: Subject, rows: list[list[int]], batch: int) -> None:
     """What replications do: unsorted padded batches, every hidden state kept, LM head on."""
     for k in range(0, len(rows), batch):
-        ids, mask = pad_right(rows[k : k + batch], subject.tokenizer.pad_token_id)
+        ids, mask = pad_right(rows[k : k + batch], subject.pad)
         with torch.inference_mode():
             out = subject.model(
                 input_ids=ids.to(subject.device), attention_mask=mask.to(subject.device), output_hidden_states=True
@@ -199,7 +200,7 @@ def rollout_speed(subject: Subject, n: int, rounds: int, max_new_tokens: int = 6
             with torch.inference_mode(), steer(subject, c.vector, c.strength, [layer], norms):
                 subject.model.generate(
                     ids, attention_mask=torch.ones_like(ids), do_sample=True, max_new_tokens=max_new_tokens,
-                    pad_token_id=subject.tokenizer.pad_token_id,
+                    pad_token_id=subject.pad,
                 )  # fmt: skip
 
     times = rival_times({"batched": batched, "loop": loop}, rounds)

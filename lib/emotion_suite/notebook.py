@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.lm.models import Subject, load_model
+from emotion_concepts.lm.models import load_model
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.vectors import EmotionVectors
 from emotion_concepts.report.claims import Ledger, number
 from emotion_concepts.report.results import save_figure, writable

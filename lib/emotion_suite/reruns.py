@@ -38,16 +38,17 @@ def _digest(paths, root: Path) -> str:
 
 def model_fingerprint(name: str) -> str:
     """Digest of a model without loading its weights; :class:`UserError` if it cannot be had."""
-    where = locate(name)
+    source = locate(name)
+    where = source.path
     if Path(where).is_dir():
         return _digest((p for p in Path(where).glob("*") if p.is_file() and p.suffix != ".md"), Path(where))
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(where)
+        config = AutoConfig.from_pretrained(where, revision=source.revision)
     except (OSError, ValueError) as e:
         reason = str(e).strip().splitlines()[0]
-        raise UserError(f"cannot load model {name!r}: {reason} Use a local folder, a hub name or 'organism'.") from e
+        raise UserError(f"cannot load model {name!r}: {reason} Use a name of the zoo, a hub name or a folder.") from e
     return f"{where}@{getattr(config, '_commit_hash', None)}"
 
 

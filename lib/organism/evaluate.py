@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from emotion_concepts.lm.generation import generate
-from emotion_concepts.lm.models import Subject, load_model
+from emotion_concepts.lm.models import load_model
 from emotion_concepts.lm.scoring import token_nats
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.statistics import shuffled_labels
 from emotion_concepts.texts.published import emotion_words
 

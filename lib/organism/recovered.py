@@ -5,8 +5,8 @@ import numpy as np
 from emotion_concepts.experiments import behaviour, classification, post_training
 from emotion_concepts.experiments import early_warning as warning
 from emotion_concepts.experiments.speakers import dialogues, render, turn_spans
-from emotion_concepts.lm.models import Subject
 from emotion_concepts.lm.steering import Condition
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.pooling import SpanSets
 from emotion_concepts.reading.vectors import EmotionVectors
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from emotion_concepts.experiments import behaviour, situations
 from emotion_concepts.experiments import early_warning as warning
 from emotion_concepts.lm.generation import generate
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import at_reply, mean_norm, pooled, streamed_covariance
 from emotion_concepts.reading.pooling import MeanFrom
 from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors

@@ -8,9 +8,9 @@ from scipy.special import logsumexp, softmax
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.generation import generate
-from emotion_concepts.lm.models import Subject
 from emotion_concepts.lm.shared_prefix import grouped_log_probs
 from emotion_concepts.lm.steering import Condition, stack, steer
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.statistics import bootstrap_ci, wilson
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import pooled
 from emotion_concepts.reading.vectors import EmotionVectors, class_means, cosine
 from emotion_concepts.texts.published import clusters, kin

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from emotion_concepts.lm.generation import generate
-from emotion_concepts.lm.models import Subject
 from emotion_concepts.lm.scoring import perplexity
 from emotion_concepts.lm.steering import Condition, stack, steer
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.outcomes.graders import repetition
 
 

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import behaviour
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import per_token
 from emotion_concepts.reading.monitor import first_alarm
 from emotion_concepts.reading.vectors import EmotionVectors

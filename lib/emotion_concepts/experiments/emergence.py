@@ -8,7 +8,7 @@ import torch
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import classification, geometry, lens, preferences
-from emotion_concepts.lm.models import Subject, wrap
+from emotion_concepts.lm.subject import Subject, wrap
 from emotion_concepts.reading.activations import mean_norm, pooled
 from emotion_concepts.reading.pooling import MeanFrom
 from emotion_concepts.reading.vectors import emotion_vectors

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from emotion_concepts.lm.models import Subject
 from emotion_concepts.lm.scoring import next_logits
 from emotion_concepts.lm.steering import steer
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.vectors import EmotionVectors
 from emotion_concepts.texts.published import kin
 

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from emotion_concepts.lm.generation import generate
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import at_reply, per_token, pooled
 from emotion_concepts.reading.pooling import Last, Spans, span_of, spans_in_turn
 from emotion_concepts.reading.vectors import EmotionVectors

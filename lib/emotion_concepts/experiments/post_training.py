@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import at_reply
 from emotion_concepts.reading.vectors import EmotionVectors
 

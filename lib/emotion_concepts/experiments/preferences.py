@@ -7,9 +7,9 @@ import pandas as pd
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments.elo import order_averaged, ratings
-from emotion_concepts.lm.models import Subject
 from emotion_concepts.lm.shared_prefix import Prompt, grouped_logits
 from emotion_concepts.lm.steering import Condition
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import pooled
 from emotion_concepts.reading.pooling import Spans, span_of
 from emotion_concepts.reading.vectors import EmotionVectors

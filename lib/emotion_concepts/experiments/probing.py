@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import at_reply, per_token
 from emotion_concepts.reading.vectors import EmotionVectors
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments.behaviour import Scenario
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.outcomes import graders
 from emotion_concepts.outcomes.judge import rubric_text
 from emotion_concepts.outcomes.judge_opinion import SecondOpinion

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import pooled
 from emotion_concepts.reading.pooling import SpanSets, spans_in_turn
 from emotion_concepts.reading.vectors import EmotionVectors, cosine, emotion_vectors

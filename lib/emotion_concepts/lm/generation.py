@@ -1,6 +1,8 @@
-"""Batched sampling with a key-value cache. A text depends on its prompt, the seed and its number, not on its batch.
+"""Batched sampling with a key-value cache.
 
-Prompts that are alike are read once, however many texts are sampled after them.
+In float32 a text depends on its prompt, the seed and its number, not on its batch; in half precision the rounding of
+a batch may turn a close draw. Prompts that are alike are read once, however many texts are sampled after them. Models
+without a cache read the whole text anew for every token.
 """
 
 import contextlib
@@ -13,7 +15,9 @@ from tqdm.auto import tqdm
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.batching import length_buckets, pad_left
 from emotion_concepts.lm.kv_cache import growing
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
+
+BLOCK = 512  # probabilities summed before the sums go on in float64
 
 
 def stop_tokens(subject: Subject) -> set[int]:
@@ -25,7 +29,14 @@ def stop_tokens(subject: Subject) -> set[int]:
     return stops - {None}
 
 
-def _pick(logits: torch.Tensor, u: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
+def _index(cumulative: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+    """Where a cumulative sum (rows, n) first exceeds ``goal`` (rows, 1), (rows, 1); never an entry that adds nothing."""
+    total = cumulative[:, -1:]
+    goal = torch.minimum(goal, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, goal, right=True).clamp(max=cumulative.shape[-1] - 1)
+
+
+def _pick(logits: torch.Tensor, u: torch.Tensor, temperature: float) -> torch.Tensor:
     """One token a row by inverting the cumulative distribution at ``u`` (rows,); greedy at temperature 0.
 
     -1 where the logits are NaN or infinite.
@@ -34,17 +45,19 @@ def _pick(logits: torch.Tensor, u: torch.Tensor, temperature: float, top_p: floa
         token = logits.argmax(-1, keepdim=True)
         return token.masked_fill(~logits.gather(-1, token).isfinite(), -1).squeeze(-1)
     p = torch.softmax(logits.float() / temperature, -1)
-    if top_p < 1:
-        sorted_p, order = p.sort(-1, descending=True)
-        keep = sorted_p.cumsum(-1) - sorted_p < top_p
-        p = torch.zeros_like(p).scatter(-1, order, sorted_p * keep)
-    cumulative = p.double().cumsum(-1)
-    total = cumulative[:, -1:]
-    token = torch.searchsorted(cumulative, u.to(cumulative).unsqueeze(-1) * total, right=True)
-    return token.clamp(max=p.shape[-1] - 1).masked_fill_(total.isnan(), -1).squeeze(-1)
+    # First the block, then the token in it: long sums need float64, which is slow over a whole vocabulary.
+    wide = torch.float32 if p.device.type == "mps" else torch.float64
+    blocks = torch.nn.functional.pad(p, (0, -p.shape[-1] % BLOCK)).view(len(p), -1, BLOCK)
+    ends = blocks.sum(-1, dtype=wide).cumsum(-1)
+    goal = u.to(ends).unsqueeze(-1) * ends[:, -1:]
+    at = _index(ends, goal)
+    before = torch.where(at > 0, ends.gather(-1, (at - 1).clamp(min=0)), torch.zeros_like(goal))
+    inside = blocks[torch.arange(len(p), device=p.device), at.squeeze(-1)].to(wide).cumsum(-1)
+    token = at * BLOCK + _index(inside, goal - before)
+    return token.masked_fill_(ends[:, -1:].isnan(), -1).squeeze(-1)
 
 
-def _decode_batch(subject, rows, numbers, same, draws, max_new, temperature, top_p, stops, context) -> list[list[int]]:
+def _decode_batch(subject, rows, numbers, same, draws, max_new, temperature, stops, context) -> list[list[int]]:
     """New token ids of each row; finished rows leave the batch once they are the half of it.
 
     ``numbers`` are the rows' prompt numbers, for :class:`UserError` when a row's logits are no numbers.
@@ -52,46 +65,36 @@ def _decode_batch(subject, rows, numbers, same, draws, max_new, temperature, top
     """
     firsts = sorted(set(same))
     heads = [rows[k] for k in firsts]
-    ids, mask, positions = (x.to(subject.device) for x in pad_left(heads, subject.tokenizer.pad_token_id))
+    ids, mask, positions = (x.to(subject.device) for x in pad_left(heads, subject.pad))
     out: list[list[int]] = [[] for _ in rows]
     live = list(range(len(rows)))
     done = torch.zeros(len(rows), dtype=torch.bool)
-    cache, steering = None, contextlib.ExitStack()
+    cache, steering, movable = None, contextlib.ExitStack(), subject.shares_prefixes
     with steering:
         steering.enter_context(context(firsts, [len(r) for r in heads], ids.shape[1]))
         for step in range(max_new):
-            step_out = subject.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
+            step_out = subject.final_hidden(
+                ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
             )
-            cache, logits = step_out.past_key_values, step_out.logits[:, -1]
+            cache, logits = step_out.past_key_values, subject.head(step_out.last_hidden_state[:, -1])
             if step == 0:
                 cache = growing(cache)
                 if len(firsts) < len(rows):
                     spread = torch.tensor([firsts.index(k) for k in same], device=subject.device)
-                    cache.batch_select_indices(spread)
+                    cache.reorder_cache(spread)
                     logits, mask, positions = logits[spread], mask[spread], positions[spread]
                     steering.close()
                     steering.enter_context(context(live, None, None))
-            token = _pick(logits, torch.from_numpy(draws[live, step]), temperature, top_p)
+            token = _pick(logits, torch.from_numpy(draws[live, step]), temperature)
             for k, t in enumerate(token.tolist()):
                 if not done[k]:
-                    if t < 0:
-                        raise UserError(
-                            f"the model gives NaN or infinite logits after prompt {numbers[live[k]]}; "
-                            "load the model in float32 or bfloat16"
-                        )
-                    out[live[k]].append(t)
+                    out[live[k]].append(_number(t, numbers[live[k]]))
                     done[k] = t in stops
             if done.all():
                 break
-            if done.sum() * 2 >= len(done):
+            if movable and done.sum() * 2 >= len(done):
                 keep = torch.nonzero(~done).squeeze(1)
-                cache.batch_select_indices(keep.to(subject.device))
+                cache.reorder_cache(keep.to(subject.device))
                 live = [live[k] for k in keep.tolist()]
                 token, mask, positions = token[keep.to(token.device)], mask[keep], positions[keep]
                 done = done[keep]
@@ -103,12 +106,37 @@ def _decode_batch(subject, rows, numbers, same, draws, max_new, temperature, top
     return out
 
 
+def _decode_whole(subject, rows, numbers, same, draws, max_new, temperature, stops, context) -> list[list[int]]:
+    """As :func:`_decode_batch`, for models without a cache: row by row, the whole text read anew for every token."""
+    out = []
+    for k, row in enumerate(rows):
+        ids, new = list(row), []
+        with context([k], [len(row)], len(row)):
+            for step in range(max_new):
+                h = subject.final_hidden(torch.tensor([ids])).last_hidden_state
+                (token,) = _pick(subject.head(h[:, -1]), torch.from_numpy(draws[k, step : step + 1]), temperature).tolist()
+                new.append(_number(token, numbers[k]))
+                if token in stops:
+                    break
+                ids.append(token)
+        out.append(new)
+    return out
+
+
+def _number(token: int, prompt: int) -> int:
+    """The token; :class:`UserError` for the -1 of logits that are no numbers."""
+    if token < 0:
+        raise UserError(
+            f"the model gives NaN or infinite logits after prompt {prompt}; load the model in float32 or bfloat16"
+        )
+    return token
+
+
 def generate(
     subject: Subject,
     prompts: list[str],
     max_new_tokens: int,
     temperature: float = 1.0,
-    top_p: float = 1.0,
     seed: int = 0,
     batch: int = 128,
     steering: Callable | None = None,
@@ -125,7 +153,7 @@ def generate(
     """
     if not prompts:
         raise UserError("there are no prompts to continue; give at least one")
-    rows = [subject.encode(p) for p in prompts]
+    rows = subject.encode_all(prompts)
     for i, row in enumerate(rows):
         if len(row) + max_new_tokens > subject.max_length:
             raise UserError(
@@ -146,13 +174,16 @@ def generate(
 
         seen: dict = {}
         same = [seen.setdefault((tuple(rows[i]), alike[i]), k) for k, i in enumerate(bucket)]
+        if not (subject.architecture.caches and subject.shares_prefixes):  # its cache cannot be taken apart
+            same = list(range(len(bucket)))
+        decode = _decode_batch if subject.architecture.caches else _decode_whole
         with torch.inference_mode():
-            new = _decode_batch(
-                subject, [rows[i] for i in bucket], bucket, same, draws[bucket], max_new_tokens, temperature, top_p,
-                stops, context,
+            new = decode(
+                subject, [rows[i] for i in bucket], bucket, same, draws[bucket], max_new_tokens, temperature, stops,
+                context,
             )  # fmt: skip
         for i, tokens in zip(bucket, new):
-            texts[i] = subject.tokenizer.decode([t for t in tokens if t not in stops], skip_special_tokens=True).strip()
+            texts[i] = subject.prompt.reply([t for t in tokens if t not in stops])
         bar.update(len(bucket))
     bar.close()
     return texts

@@ -8,22 +8,10 @@ import torch
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.batching import length_buckets, pad_right
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 
 TOKEN_BUDGET = 8192
 LOGITS_BUDGET = 2**27  # logits held at once: half a gigabyte in float32
-
-
-def _logits(subject: Subject, h: torch.Tensor) -> torch.Tensor:
-    """Logits float32 of final hidden states (..., width), as the model's own head gives them."""
-    out = subject.model.get_output_embeddings()(h).float()
-    cap = getattr(subject.model.config.get_text_config(), "final_logit_softcapping", None)
-    return cap * torch.tanh(out / cap) if cap else out
-
-
-def _final_hidden(subject: Subject, ids: torch.Tensor) -> torch.Tensor:
-    """Hidden states after the last norm, (rows, tokens, width), without the LM head."""
-    return subject.model.base_model(input_ids=ids.to(subject.device), use_cache=False).last_hidden_state
 
 
 def next_logits(
@@ -38,18 +26,17 @@ def next_logits(
     Read at each text's own last token, whatever the padding (hazard 1). ``steering(rows, lengths, width)`` may return
     a context in which the batch with those prompt numbers runs.
     """
-    rows = [subject.encode(p) for p in prompts]
+    rows = subject.encode_all(prompts)
     n = len(token_ids) if token_ids is not None else subject.unembedding.shape[0]
     out = np.empty((len(prompts), n), dtype=np.float32)
     for bucket in length_buckets([len(r) for r in rows], token_budget):
-        ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
+        ids, mask = pad_right([rows[i] for i in bucket], subject.pad)
         lengths = mask.sum(1)
         context = steering(bucket, lengths.tolist(), ids.shape[1]) if steering else contextlib.nullcontext()
         with torch.inference_mode(), context:
-            h = _final_hidden(subject, ids)
+            h = subject.final_hidden(ids).last_hidden_state
             last = h[torch.arange(len(bucket)), (lengths - 1).to(h.device)]
-            logits = _logits(subject, last)
-        out[bucket] = (logits if token_ids is None else logits[:, token_ids]).cpu().numpy()
+            out[bucket] = subject.head(last, token_ids).cpu().numpy()
     return out
 
 
@@ -59,7 +46,7 @@ def nats_by_row(subject: Subject, h: torch.Tensor, ids: torch.Tensor, mask: torc
     states, targets = h[:, :-1][part], ids.to(h.device)[:, 1:][part]
     size = max(1, LOGITS_BUDGET // subject.unembedding.shape[0])
     nats = [
-        torch.nn.functional.cross_entropy(_logits(subject, s), t, reduction="none")
+        torch.nn.functional.cross_entropy(subject.head(s), t, reduction="none")
         for s, t in zip(states.split(size), targets.split(size))
     ]
     return torch.split(torch.cat(nats).cpu(), part.sum(1).tolist())
@@ -82,39 +69,15 @@ def token_nats(
 
     ``steering`` as in :func:`next_logits`.
     """
-    rows = [subject.encode(t) for t in texts]
+    rows = subject.encode_all(texts)
     out: list = [None] * len(rows)
     for bucket in length_buckets([len(r) for r in rows], token_budget):
-        ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
+        ids, mask = pad_right([rows[i] for i in bucket], subject.pad)
         context = steering(bucket, mask.sum(1).tolist(), ids.shape[1]) if steering else contextlib.nullcontext()
         with torch.inference_mode(), context:
-            nats = nats_by_row(subject, _final_hidden(subject, ids), ids, mask)
+            nats = nats_by_row(subject, subject.final_hidden(ids).last_hidden_state, ids, mask)
         for i, part in zip(bucket, nats):
             out[i] = part.numpy()
-    return out
-
-
-def log_probs(subject: Subject, prompts: list[str], continuations: list[str], steering=None) -> np.ndarray:
-    """Summed log probability in nats of each continuation after its prompt, (n,).
-
-    Prompt and continuation are tokenised together; :class:`UserError` if that changes the prompt's tokens.
-    """
-    rows, starts = [], []
-    for p, c in zip(prompts, continuations, strict=True):
-        head = subject.encode(p)
-        rows.append(continued(subject, p, head, c))
-        starts.append(len(head))
-    out = np.empty(len(rows))
-    for bucket in length_buckets([len(r) for r in rows], TOKEN_BUDGET):
-        ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
-        for row, i in zip(mask, bucket):
-            row[: starts[i]] = False
-        lengths = [len(rows[i]) for i in bucket]
-        context = steering(bucket, lengths, ids.shape[1]) if steering else contextlib.nullcontext()
-        with torch.inference_mode(), context:
-            nats = nats_by_row(subject, _final_hidden(subject, ids), ids, mask)
-        for i, x in zip(bucket, nats):
-            out[i] = -x.double().sum().item()
     return out
 
 

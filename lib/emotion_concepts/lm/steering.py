@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.lm.tracing import TraceDict, hidden, with_hidden
 
 
@@ -22,8 +22,8 @@ def _rows(x, dtype) -> torch.Tensor:
     return torch.as_tensor(np.asarray(x), dtype=dtype)
 
 
-def _delta(vector, strength, norm: float, width: int, device, dtype) -> torch.Tensor:
-    """What is added at one layer, (rows or 1, 1, width)."""
+def _delta(vector, strength, norm: float, width: int) -> torch.Tensor:
+    """What is added at one layer, float32 (rows or 1, 1, width)."""
     v = _rows(vector, torch.float32).reshape(-1, np.shape(vector)[-1])
     if v.shape[-1] != width:
         raise UserError(
@@ -32,7 +32,7 @@ def _delta(vector, strength, norm: float, width: int, device, dtype) -> torch.Te
     s = _rows(strength, torch.float32).reshape(-1, 1)
     if len(v) > 1 and len(s) > 1 and len(v) != len(s):
         raise UserError(f"{len(v)} vectors but {len(s)} strengths; give one of each or one for every row")
-    return (v * s * float(norm)).unsqueeze(1).to(device=device, dtype=dtype)
+    return (v * s * float(norm)).unsqueeze(1)
 
 
 def span_mask(spans: list[tuple[int, int]], lengths: list[int], width: int, left: bool = False) -> np.ndarray:
@@ -71,8 +71,8 @@ def steer(subject: Subject, vector, strength, layers, norms, positions=None):
 
     ``vector``: (width,), or (rows, width) with one a row of the batch, or a dict layer -> either.
     ``strength``: a number or (rows,), as a fraction of ``norms[layer]``, the mean residual norms of all layers (see
-    :func:`emotion_concepts.reading.activations.mean_norm`). ``positions``: None for every token, prompt and generated (in
-    cached generation from the first new token on: hazard 5), or a bool mask (rows, prompt width) in the batch's own
+    ``reading.activations.mean_norm``). ``positions``: None for every token, prompt and generated (in cached
+    generation from the first new token on: hazard 5), or a bool mask (rows, prompt width) in the batch's own
     columns, which acts on the prompt pass alone. Strength 0 leaves the model as it is, to the bit.
     """
     chosen = subject.choose_layers(layers)
@@ -89,29 +89,24 @@ def steer(subject: Subject, vector, strength, layers, norms, positions=None):
     by_layer = vector if isinstance(vector, dict) else {layer: vector for layer in chosen}
     if missing := [layer for layer in chosen if layer not in by_layer]:
         raise UserError(f"no vector for layer {missing[0]}; the dict must hold every layer that is steered")
-    deltas = {
-        subject.blocks[layer]: _delta(
-            by_layer[layer], strength, norms[layer], subject.width, subject.device, subject.dtype
-        )
-        for layer in chosen
-    }
-    mask = (
-        None if positions is None else torch.as_tensor(np.asarray(positions), dtype=torch.bool, device=subject.device)
-    )
+    deltas = {subject.blocks[k]: _delta(by_layer[k], strength, norms[k], subject.width) for k in chosen}
+    mask = None if positions is None else torch.as_tensor(np.asarray(positions), dtype=torch.bool)
+    stream = subject.architecture.stream
 
     def edit(output, layer):
-        x, delta = hidden(output), deltas[layer]
+        x = hidden(output, stream)
+        if mask is not None and x.shape[1] == 1 < mask.shape[1]:
+            return output  # a cached step after the prompt
+        delta = deltas[layer] = deltas[layer].to(x.device, x.dtype)  # where and as the block computes
         if len(delta) not in (1, len(x)):
             raise UserError(
                 f"steering has {len(delta)} rows but the batch has {len(x)}; give one vector or one for each row"
             )
         if mask is not None:
-            if x.shape[1] == 1 < mask.shape[1]:
-                return output  # a cached step after the prompt
             if mask.shape != x.shape[:2]:
                 raise UserError(f"the position mask is {tuple(mask.shape)} but the batch is {tuple(x.shape[:2])}")
-            delta = torch.where(mask.unsqueeze(-1), delta, torch.zeros((), dtype=delta.dtype, device=delta.device))
-        return with_hidden(output, x + delta)
+            delta = delta * mask.to(x.device).unsqueeze(-1)
+        return with_hidden(output, x + delta, stream)
 
     with TraceDict(subject.model, list(deltas), retain_output=False, edit_output=edit):
         yield

@@ -1,6 +1,7 @@
 """Which models are known by name, where their files lie, and what is known of their worlds (``zoo.yaml``)."""
 
 import importlib.util
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,14 @@ from emotion_concepts.lm.world import World
 def zoo() -> dict:
     """The whole of ``zoo.yaml``."""
     return yaml.safe_load((files("emotion_concepts") / "lm" / "zoo.yaml").read_text())
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's files are: a folder or a hub name, and the revision where one was asked for."""
+
+    path: str
+    revision: str | None = None
 
 
 def entry(name: str) -> dict | None:
@@ -37,7 +46,7 @@ def _in_package(source: dict, name: str) -> Path:
     return path
 
 
-def locate(name_or_path: str) -> str:
+def locate(name_or_path: str) -> Source:
     """Where a model comes from: the folder of a checkpoint, or a hub name as it was given.
 
     :class:`UserError` for a folder without configuration or weights, and for a path that does not exist.
@@ -50,13 +59,14 @@ def locate(name_or_path: str) -> str:
             raise UserError(f"{folder} holds no config.json; give the folder of a Hugging Face checkpoint")
         if not (any(folder.glob("*.safetensors*")) or any(folder.glob("*.bin*"))):
             raise UserError(f"{folder} holds no weights (*.safetensors); download them or rebuild the checkpoint")
-        return str(folder)
+        return Source(str(folder))
     if str(path).startswith((".", "/", "~")):
         raise UserError(f"no folder {path}; give a local checkpoint, a hub name, or a name of the zoo")
-    return str(path)
+    name, _, revision = str(path).partition("@")
+    return Source(name, revision or None)
 
 
-def world_of(config, folder: str) -> World | None:
+def world_of(config, folder: Path) -> World | None:
     """The world that a checkpoint's ``config.json`` names under ``world``; None where it names none.
 
     :class:`UserError` for a world that no package of the zoo brings.
@@ -68,4 +78,4 @@ def world_of(config, folder: str) -> World | None:
     if where is None:
         raise UserError(f"{folder} says that it was trained on the world {name!r}, which the zoo does not know")
     module, _, maker = where.partition(":")
-    return getattr(importlib.import_module(module), maker)(Path(folder))
+    return getattr(importlib.import_module(module), maker)(folder)

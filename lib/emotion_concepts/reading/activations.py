@@ -14,40 +14,47 @@ from tqdm.auto import tqdm
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.batching import length_buckets, pad_right
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.lm.tracing import TraceDict, hidden
-from emotion_concepts.reading.pooling import Last, MeanFrom
+from emotion_concepts.reading.pooling import Last
 from emotion_concepts.reading.shards import Shards
 
 CHUNK = 32  # tokens summed in float32 before the sums go on in float64
 TOKEN_BUDGET = 8192
+MASSIVE = 10.0  # times the median norm of its batch: from there a state is an outlier, not part of the language
 
 
-def _weighted_mean(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Sum over tokens of ``weights`` (B, T) times ``x`` (B, T, W), in float64 across chunks; T a multiple of CHUNK."""
+def _weighted_mean(x: torch.Tensor, weights: torch.Tensor, sums: torch.dtype) -> torch.Tensor:
+    """Sum over tokens of ``weights`` (B, T) times ``x`` (B, T, W), in ``sums`` across chunks; T a multiple of CHUNK."""
     b, t, w = x.shape
-    weights = weights.to(x.dtype) if x.dtype == torch.float32 else weights.float()
-    parts = weights.view(b, t // CHUNK, 1, CHUNK) @ x.float().view(b, t // CHUNK, CHUNK, w)
-    return parts.squeeze(2).double().sum(1)
+    parts = weights.to(x.device).view(b, t // CHUNK, 1, CHUNK) @ x.float().view(b, t // CHUNK, CHUNK, w)
+    return parts.squeeze(2).to(sums).sum(1)
 
 
 def _forward(subject: Subject, ids: torch.Tensor, layers: list[int], visit) -> None:
     """Run the blocks up to the last of ``layers`` and call ``visit(position in layers, hidden)`` after each.
 
-    Right padding needs no attention mask: a real token never looks at what comes after it.
+    Right padding needs no attention mask: a real token never looks at what comes after it. :class:`UserError` for a
+    layer that does not run, or whose output is not (batch, tokens, width): its numbers would be invented.
     """
     names = {subject.blocks[layer]: k for k, layer in enumerate(layers)}
+    want, stream, seen = (*ids.shape, subject.width), subject.architecture.stream, set()
 
     def look(output, layer):
-        visit(names[layer], hidden(output))
+        h = hidden(output, stream)
+        if tuple(h.shape) != want:
+            raise UserError(f"block {layer} of {subject.name} gives {tuple(h.shape)}, not {want}; it cannot be read")
+        seen.add(layer)
+        visit(names[layer], h)
         return output
 
-    ids = ids.to(subject.device)
     with (
         torch.inference_mode(),
         TraceDict(subject.model, list(names), retain_output=False, edit_output=look, stop=True),
     ):
-        subject.model(input_ids=ids, use_cache=False)
+        subject.final_hidden(ids)
+    if unseen := names.keys() - seen:
+        raise UserError(f"block {min(unseen)} of {subject.name} did not run on these texts; leave its layer out")
 
 
 def is_out_of_memory(e: BaseException) -> bool:
@@ -58,7 +65,7 @@ def is_out_of_memory(e: BaseException) -> bool:
 def _encode_all(subject: Subject, texts: list[str]) -> list[np.ndarray]:
     if not texts:
         raise UserError("the corpus is empty: no texts to read")
-    rows = [np.asarray(subject.encode(t), dtype=np.int32) for t in texts]
+    rows = [np.asarray(r, dtype=np.int32) for r in subject.encode_all(texts)]
     for i, row in enumerate(rows):
         if not 0 < len(row) <= subject.max_length:
             raise UserError(f"text {i} has {len(row)} tokens; {subject.name} takes 1 to {subject.max_length}")
@@ -67,17 +74,18 @@ def _encode_all(subject: Subject, texts: list[str]) -> list[np.ndarray]:
 
 def _pool_batch(subject: Subject, rows, weights, layers) -> np.ndarray:
     """(rows, layers, width) float32 for one batch."""
-    ids, _ = pad_right(rows, subject.tokenizer.pad_token_id)
+    ids, _ = pad_right(rows, subject.pad)
     width = -(-ids.shape[1] // CHUNK) * CHUNK
     w = np.zeros((len(rows), width), dtype=np.float32)
     for i, x in enumerate(weights):
         w[i, : len(x)] = x
     w = torch.from_numpy(w).to(subject.device)
-    out = torch.zeros(len(rows), len(layers), subject.width, dtype=torch.float64, device=subject.device)
+    out = torch.zeros(len(rows), len(layers), subject.width, dtype=subject.sums, device=subject.device)
     spare = width - ids.shape[1]
 
     def visit(k, h):
-        out[:, k] = _weighted_mean(torch.nn.functional.pad(h, (0, 0, 0, spare)) if spare else h, w)
+        h = torch.nn.functional.pad(h, (0, 0, 0, spare)) if spare else h
+        out[:, k] = _weighted_mean(h, w, subject.sums).to(out.device)
 
     _forward(subject, ids, layers, visit)
     return out.float().cpu().numpy()
@@ -174,53 +182,81 @@ def per_token(subject: Subject, text: str, layers=None) -> tuple[list[str], np.n
     return [subject.tokenizer.decode([int(i)]) for i in rows[0]], out
 
 
+def _token_batches(subject: Subject, texts: list[str], skip: int, spans, token_budget: int):
+    """Yield ids and the mask of the tokens that count: from ``skip`` on, and inside ``spans[i]`` where spans are given."""
+    rows = _encode_all(subject, texts)
+    for bucket in length_buckets([len(r) for r in rows], token_budget):
+        ids, mask = pad_right([rows[i] for i in bucket], subject.pad)
+        mask[:, :skip] = False
+        if spans is not None:
+            inside = torch.zeros_like(mask)
+            for row, i in zip(inside, bucket):
+                for start, end in spans[i]:
+                    row[start:end] = True
+            mask &= inside
+        yield ids, mask
+
+
+def _ordinary(h: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The masked tokens' states float32 (n, width) without massive activations: norms over ``MASSIVE`` medians.
+
+    A few tokens (the first, some of a template) hold states hundreds of times longer than all others, in one direction
+    that means nothing; they would be the whole mean norm and the whole covariance.
+    """
+    x = h[mask.to(h.device)].float()
+    norms = x.norm(dim=-1)
+    return x[norms <= MASSIVE * norms.median()] if len(x) else x
+
+
 def mean_norm(
-    subject: Subject, texts: list[str], layers=None, skip: int = 1, token_budget: int = TOKEN_BUDGET
+    subject: Subject, texts: list[str], layers=None, skip: int = 1, token_budget: int = TOKEN_BUDGET, spans=None
 ) -> np.ndarray:
     """Mean Euclidean norm of the residual stream over the texts' tokens from ``skip`` on, (layers,).
 
-    The unit of steering strength (paper, section 1). The first token's norm is often huge, hence ``skip=1``.
+    The unit of steering strength (paper, section 1). ``spans[i]``: the token spans of text i that count (default: all).
+    Massive activations are left out.
     """
-    layers, rows = subject.choose_layers(layers), _encode_all(subject, texts)
-    total, count = np.zeros(len(layers)), 0
-    for bucket in length_buckets([len(r) for r in rows], token_budget):
-        ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
-        mask[:, :skip] = False
+    layers = subject.choose_layers(layers)
+    total, count = np.zeros(len(layers)), np.zeros(len(layers))
+    for ids, mask in _token_batches(subject, texts, skip, spans, token_budget):
 
         def visit(k, h, mask=mask):
-            total[k] += h.float().norm(dim=-1)[mask.to(h.device)].double().sum().item()
+            norms = _ordinary(h, mask).norm(dim=-1)
+            total[k] += norms.to(subject.sums).sum().item()
+            count[k] += len(norms)
 
         _forward(subject, ids, layers, visit)
-        count += int(mask.sum())
-    if count == 0:
+    if not count.all():
         raise UserError(f"every text is shorter than the {skip} tokens to skip; give longer texts")
     return total / count
 
 
 def streamed_covariance(
-    subject: Subject, texts: list[str], layers=None, skip: int = 1, token_budget: int = TOKEN_BUDGET
+    subject: Subject, texts: list[str], layers=None, skip: int = 1, token_budget: int = TOKEN_BUDGET, spans=None
 ) -> tuple[int, np.ndarray, np.ndarray]:
-    """Token count, mean (layers, width) and covariance (layers, width, width) over tokens, float64, streamed."""
-    layers, rows = subject.choose_layers(layers), _encode_all(subject, texts)
-    rule = MeanFrom(skip)
-    for i, row in enumerate(rows):
-        rule.weights(i, len(row))  # a text too short is an error here as well
-    n, w = 0, subject.width
+    """Token count, mean (layers, width) and covariance (layers, width, width) over tokens, float64, streamed.
+
+    ``spans`` and massive activations as in :func:`mean_norm`; the count is the least of all layers.
+    """
+    layers, w = subject.choose_layers(layers), subject.width
+    n = np.zeros(len(layers), dtype=int)
     mean = torch.zeros(len(layers), w, dtype=torch.float64)
     scatter = torch.zeros(len(layers), w, w, dtype=torch.float64)
-    for bucket in length_buckets([len(r) for r in rows], token_budget):
-        ids, mask = pad_right([rows[i] for i in bucket], subject.tokenizer.pad_token_id)
-        mask[:, :skip] = False
-        m = int(mask.sum())
+    for ids, mask in _token_batches(subject, texts, skip, spans, token_budget):
 
-        def visit(k, h, mask=mask, m=m, n=n):
-            x = h[mask.to(h.device)].float()
+        def visit(k, h, mask=mask):
+            x = _ordinary(h, mask)
+            m = len(x)
+            if not m:
+                return
             centre = x.mean(0)
             x = x - centre  # centred first: float32 products then lose nothing (Chan et al. 1983)
-            delta = centre.double().cpu() - mean[k]
-            scatter[k] += (x.T @ x).double().cpu() + torch.outer(delta, delta) * (n * m / (n + m))
-            mean[k] += delta * (m / (n + m))
+            delta = centre.cpu().double() - mean[k]
+            scatter[k] += (x.T @ x).cpu().double() + torch.outer(delta, delta) * (n[k] * m / (n[k] + m))
+            mean[k] += delta * (m / (n[k] + m))
+            n[k] += m
 
         _forward(subject, ids, layers, visit)
-        n += m
-    return n, mean.numpy(), (scatter / n).numpy()
+    if n.min() < 2:
+        raise UserError(f"the texts hold no tokens after the {skip} to skip; give longer texts")
+    return int(n.min()), mean.numpy(), (scatter / torch.from_numpy(n)[:, None, None]).numpy()

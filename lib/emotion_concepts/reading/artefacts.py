@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 
 
 def stamp(subject: Subject, layers, rule: str, corpus: str) -> dict:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.lm.tracing import TraceDict, hidden
 from emotion_concepts.reading.vectors import EmotionVectors
 
@@ -20,8 +20,8 @@ class Monitor:
     ...     subject.model.generate(**batch, max_new_tokens=100)
     >>> monitor.traces[0]  # (steps, emotions): the end of the prompt, then each new token but the last
 
-    Rows are those of the left-padded batch. With :func:`~emotion_concepts.lm.generation.generate`, whose batches shrink,
-    pass ``steering=monitor.rows`` instead. ``on_step(step, scores)`` is called with (rows, emotions) after each token,
+    Rows are those of the left-padded batch. With :func:`~emotion_concepts.lm.generation.generate`, whose batches
+    shrink, pass ``steering=monitor.rows`` instead. ``on_step(step, scores)`` is called with (rows, emotions) after each token,
     for live plots.
     """
 
@@ -29,14 +29,15 @@ class Monitor:
         self, subject: Subject, vectors: EmotionVectors, emotions, layer: int, on_step: Callable | None = None
     ):
         self.subject, self.layer, self.emotions, self.on_step = subject, layer, list(emotions), on_step
-        device = subject.device
-        self._probes = torch.tensor(np.stack([vectors.of(e, layer) for e in self.emotions]), device=device).T.float()
-        self._mean = torch.tensor(vectors.mean[vectors.index(layer)], device=device).float()
+        self._probes = torch.tensor(np.stack([vectors.of(e, layer) for e in self.emotions])).T.float()
+        self._mean = torch.tensor(vectors.mean[vectors.index(layer)]).float()
         self._steps: list[tuple[list[int] | None, torch.Tensor]] = []
         self._open = contextlib.ExitStack()
 
     def _look(self, output, layer, rows):
-        x = hidden(output)[:, -1].detach().float() - self._mean
+        x = hidden(output, self.subject.architecture.stream)[:, -1].detach().float()
+        self._probes, self._mean = self._probes.to(x.device), self._mean.to(x.device)  # where the block computes
+        x = x - self._mean
         scores = (x @ self._probes) / x.norm(dim=-1, keepdim=True)
         self._steps.append((rows, scores))
         if self.on_step is not None:

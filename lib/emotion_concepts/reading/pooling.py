@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ def span_of(subject: Subject, text: str, part: str, occurrence: int = 0) -> tupl
 
 def span_at(subject: Subject, text: str, lo: int, hi: int) -> tuple[int, int]:
     """Token span (start, end) of the characters ``lo`` to ``hi``, white space at its ends left out."""
+    if not getattr(subject.tokenizer, "is_fast", False):
+        raise UserError(f"{subject.name} has a slow tokenizer, which does not say where its tokens lie; use a fast one")
     enc = subject.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     shift = len(subject.encode(text)) - len(enc["input_ids"])
     inside = [
@@ -114,10 +116,15 @@ def span_at(subject: Subject, text: str, lo: int, hi: int) -> tuple[int, int]:
 
 
 def spans_in_turn(subject: Subject, text: str, parts: list[str] | tuple[str, ...]) -> list[tuple[int, int]]:
-    """Token span of each of ``parts``, every one looked for behind the one before it."""
+    """Token span of each of ``parts``, every one looked for behind the one before it.
+
+    Templates may trim what is said, so white space at a part's ends does not count. :class:`UserError` if one is missing.
+    """
     spans, at = [], 0
-    for part in parts:
-        at = text.index(part, at)
+    for part in map(str.strip, parts):
+        at = text.find(part, at)
+        if at < 0:
+            raise UserError(f"{part[:40]!r} does not stand in {text[:60]!r}... where it was expected")
         spans.append(span_at(subject, text, at, at + len(part)))
         at += len(part)
     return spans

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.artefacts import check_stamp, load_arrays, save_arrays
 from emotion_concepts.texts.published import check_emotions
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.generation import generate
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 from emotion_concepts.texts.published import check_emotions
 
 

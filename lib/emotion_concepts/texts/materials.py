@@ -8,7 +8,7 @@ from importlib.resources import files
 import yaml
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.lm.models import Subject
+from emotion_concepts.lm.subject import Subject
 
 EXPERIMENTS = (
     "stories", "neutral", "scenarios", "intensity", "choices", "wish_events", "word_prompts", "sweep", "locality",
