@@ -44,6 +44,8 @@ class Head:
         The product with the output embedding is taken in float32, whatever the weights are: rounded to bfloat16,
         differences between the logits of two answers vanish.
         """
+        if not h.numel():
+            return h.new_zeros(*h.shape[:-1], self.embedding.weight.shape[0] if token_ids is None else len(token_ids))
         flat = h.reshape(1, -1, h.shape[-1])
         with self._trunk_gives(flat), self._exact(token_ids):
             logits = self.model(input_ids=torch.zeros(flat.shape[:2], dtype=torch.long, device=h.device), use_cache=False)
