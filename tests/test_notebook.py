@@ -16,8 +16,8 @@ from emotion_suite.notebook import footer, open_run
 
 @pytest.fixture
 def run(tiny_llama, tmp_path, monkeypatch):
-    monkeypatch.setattr(notebook, "load_model", lambda name, dtype: tiny_llama)
-    return open_run("01-vector-discovery", "tiny", "quick", str(tmp_path / "run"), seed=3)
+    monkeypatch.setattr(notebook, "load_model", lambda name, **options: tiny_llama)
+    return open_run("01-vector-discovery", "tiny", "", "quick", str(tmp_path / "run"), seed=3)
 
 
 def test_a_run_knows_its_sizes_claims_and_folder(run, tmp_path):
@@ -39,9 +39,9 @@ def test_profiles_hold_the_same_sizes_and_grow():
 def test_bad_folder_and_notebook(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write to .*choose another --out"):
-        open_run("01", "tiny", "quick", str(tmp_path / "file" / "x"))
+        open_run("01", "tiny", "", "quick", str(tmp_path / "file" / "x"))
     with pytest.raises(UserError, match="has no number"):
-        open_run("first", "tiny", "quick", str(tmp_path))
+        open_run("first", "tiny", "", "quick", str(tmp_path))
 
 
 def test_what_is_missing_names_the_notebook_that_writes_it(run):
@@ -109,9 +109,9 @@ def test_a_notebook_without_the_partner_that_it_needs_ends_well(run, tmp_path, c
     rows = json.loads((run.out / "claims" / "01.json").read_text())["claims"]
     assert [r["verdict"] for r in rows] == ["met"] + ["not judged"] * (len(rows) - 1)
     assert {r["note"] for r in rows[1:]} == {"no pretrained partner: name it with --base"}
-    assert open_run("08", "tiny", "quick", str(tmp_path / "run"), base="other").has_base
+    assert open_run("08", "tiny", "other", "quick", str(tmp_path / "run")).has_base
 
 
 def test_the_partner_has_the_number_format_of_the_subject(tmp_path):
-    run = notebook.open_run("08", "organism", "quick", str(tmp_path), base="organism-base", dtype="bfloat16")
+    run = notebook.open_run("08", "organism", "organism-base", "quick", str(tmp_path), dtype="bfloat16")
     assert run.subject.dtype == run.base().dtype == torch.bfloat16

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from emotion_concepts.errors import UserError
+from emotion_concepts.lm.zoo import Source
 from emotion_suite import parameters, reruns, runner
 from emotion_suite.strip import README_MARKS
 
@@ -270,7 +271,7 @@ def test_the_library_hash_sees_sources_and_data_but_not_the_runner(tmp_path):
 def test_the_default_run_refreshes_figures_and_notebooks(chain, monkeypatch):
     """As the default run, with a root of its own; a second run changes no committed byte."""
     monkeypatch.setattr(runner, "ROOT", chain)
-    monkeypatch.setattr(reruns, "locate", lambda name: str(chain / "model"))
+    monkeypatch.setattr(reruns, "locate", lambda name: Source(str(chain / "model")))
     source = "import os, json; os.makedirs(out + '/figures', exist_ok=True); print(out, os.getcwd())\n"
     source += "[open(f'{out}/figures/01-a.{s}', 'w').write('{}') for s in ('png', 'svg', 'json')]"
     path = notebook(chain / "notebooks" / "01-first.ipynb", source)

@@ -4,7 +4,9 @@ import hashlib
 import io
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -33,6 +35,7 @@ class Run:
     out: Path
     seed: int
     base_name: str = ""
+    load: Callable[[str], Subject] = load_model  # another model as this one was loaded
     figures: list[str] = field(default_factory=list)
 
     def figure(self, fig, name: str, data, caption: str, paper_figure=None, **options):
@@ -86,7 +89,7 @@ class Run:
         """The pretrained partner of the subject; :class:`UserError` if none was named."""
         if not self.has_base:
             raise UserError(f"no pretrained partner of {self.subject.name} is known; name it with --base")
-        return load_model(self.base_name, str(self.subject.dtype).removeprefix("torch."))
+        return self.load(self.base_name)
 
     def end(self, why: str) -> NoReturn:
         """Say why this notebook cannot go on, skip the claims that are left, and end it here without a failure."""
@@ -113,13 +116,15 @@ def light_png(fig) -> bytes:
 
 
 def open_run(
-    notebook: str, model: str, profile: str, out: str, seed: int = 0, base: str = "", dtype: str = "float32"
-) -> Run:
+    notebook: str, model: str, base: str = "", profile: str = "default", out: str = "runs", seed: int = 0,
+    dtype: str = "float32", device: str = "auto", system: str | None = None,
+) -> Run:  # fmt: skip
     """Load the subject and prepare the folder; :class:`UserError` for anything that cannot be had."""
     nb, sizes, folder = number(notebook), settings(profile), Path(out)
     writable(folder)
-    subject = load_model(model, dtype)
-    return Run(nb, subject, sizes, Ledger(nb, subject, folder), folder, seed, base)
+    load = partial(load_model, dtype=dtype, device=device, system=system)
+    subject = load(model)
+    return Run(nb, subject, sizes, Ledger(nb, subject, folder), folder, seed, base, load)
 
 
 def footer(run: Run) -> None:

@@ -13,7 +13,7 @@ import nbformat
 
 from emotion_concepts.errors import UserError
 
-OWN_OPTIONS = ("model", "base", "dtype", "profile", "out")  # the runner has an option for each; never through --param
+OWN_OPTIONS = ("model", "base", "dtype", "device", "system", "profile", "out")  # the runner has an option for each; never through --param
 
 
 def read(path) -> nbformat.NotebookNode:

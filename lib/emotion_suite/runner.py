@@ -109,8 +109,8 @@ def run(args) -> int:
     out = results_folder(args.out, args.model, args.profile)
     # relative where it can be, so that nothing of this machine's paths reaches an output
     shown = os.path.relpath(out, NOTEBOOKS) if out.is_relative_to(ROOT) and every[0].parent == NOTEBOOKS else str(out)
-    given = {"model": _absolute(args.model), "base": _absolute(base), "dtype": args.dtype}
-    given |= {"profile": args.profile, "out": shown}
+    given = {"model": _absolute(args.model), "base": _absolute(base), "dtype": args.dtype, "device": args.device}
+    given |= {"system": args.system, "profile": args.profile, "out": shown}
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the outputs; papermill can lose long ones (hazard 11)
     library, took, upstream, own, failures = library_hash(), {}, {}, [], {}
     for path in every:
@@ -137,8 +137,8 @@ def run(args) -> int:
             complain(e)
     if failures:
         return 1
-    plain = not (args.out or args.param or args.base) and args.dtype == parser().get_default("dtype")
-    if args.model == "organism" and args.profile == "default" and plain:
+    plain = vars(args) == vars(parser().parse_args([])) | {k: getattr(args, k) for k in ("only", "start", "fresh")}
+    if plain:
         publish_figures(out, ROOT / "figures", [p.name[:2] for p in chosen])
         publish_notebooks(out, chosen, ROOT)
         publish_claims(claims.collect(out), ROOT / "README.md")
@@ -226,6 +226,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", default="organism", help="organism, a local folder, or a hub name")
     p.add_argument("--base", help="the pretrained partner of --model (default for the organism: organism-base)")
     p.add_argument("--dtype", default="float32", choices=DTYPES, help="number format of the models' weights")
+    p.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps, or spread over all devices")
+    p.add_argument("--system", help="system prompt of every chat; '' for none (default: the template's own)")
     p.add_argument("--profile", default="default", help="quick, default or paper")
     p.add_argument("--only", action="append", metavar="NN", help="run this notebook only (repeatable)")
     p.add_argument("--from", dest="start", metavar="NN", help="run this notebook and the later ones")
