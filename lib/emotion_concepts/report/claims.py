@@ -9,7 +9,7 @@ import math
 import operator
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +26,11 @@ RANGE = re.compile(r"^(-?\d*\.?\d+) to (-?\d*\.?\d+)$")
 COMPARE = {
     ">=": operator.ge, "<=": operator.le, "==": operator.eq, ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
+APPLIES = {
+    "all": "",
+    "world": "only a subject whose world is known can be held against it",
+    "real": "for models whose texts others wrote; the shipped one is judged by its own claims",
+}
 COLUMNS = ["id", "claim", "mark", "value", "interval", "null", "n", "unit", "paper", "verdict", "note"]
 
 
@@ -39,6 +44,8 @@ class Claim:
     null: str  # what chance or the null would give, in words
     unit: str
     paper: str | float | None = None  # the paper's number, where it has one
+    real: str | None = None  # mark for subjects whose texts others wrote; default: the same
+    applies: str = "all"  # "world": only where the world is known; "real": only where it is not
 
     def met(self, value: float) -> bool:
         """Whether a value passes the mark; the rounding error of a computed value (1e-9) counts on neither side."""
@@ -54,6 +61,11 @@ class Claim:
         if isinstance(null, str) or not parts or parts[2] not in (">=", ">"):
             return False
         return (abs(value) if parts[1] else value) <= null
+
+
+def for_subject(claim: Claim, known_world: bool) -> Claim:
+    """The claim with the mark that was declared for this kind of subject."""
+    return claim if known_world or claim.real is None else replace(claim, mark=claim.real)
 
 
 def number(notebook: str) -> str:
@@ -79,8 +91,11 @@ def declared(notebook: str) -> dict[str, Claim]:
             raise UserError(f"claims/{nb}.yaml: faulty claim {row.get('id')!r}: {e}") from e
         if not claim.id.startswith(f"{nb}.") or claim.id in claims:
             raise UserError(f"claims/{nb}.yaml: id {claim.id!r} must be unique and start with {nb!r} and a dot")
-        if not (MARK.match(claim.mark) or RANGE.match(claim.mark)):
-            raise UserError(f"claims/{nb}.yaml: cannot read mark {claim.mark!r} of {claim.id}; write it like '>= 0.80'")
+        for mark in filter(None, (claim.mark, claim.real)):
+            if not (MARK.match(mark) or RANGE.match(mark)):
+                raise UserError(f"claims/{nb}.yaml: cannot read mark {mark!r} of {claim.id}; write it like '>= 0.80'")
+        if claim.applies not in APPLIES:
+            raise UserError(f"claims/{nb}.yaml: {claim.id} applies to {claim.applies!r}, not to {' or '.join(APPLIES)}")
         claims[claim.id] = claim
     return claims
 
@@ -100,7 +115,8 @@ class Ledger:
 
     def __init__(self, notebook: str, subject, out):
         self.notebook = number(notebook)
-        self.claims = declared(self.notebook)
+        self.world = getattr(subject, "world", None) is not None
+        self.claims = {i: for_subject(c, self.world) for i, c in declared(self.notebook).items()}
         self.model = subject if isinstance(subject, str) else subject.model_id
         self.out = Path(out)
         self.rows: dict[str, dict] = {}
@@ -114,6 +130,10 @@ class Ledger:
         if id in self.rows:
             raise UserError(f"claim {id} was already judged; a claim is judged once a run")
         return self.claims[id]
+
+    def applies(self, id: str) -> bool:
+        """Whether a claim is declared for this kind of subject."""
+        return self.claims[id].applies in ("all", "world" if self.world else "real")
 
     def judge(self, id: str, value, interval=None, null=None, n: int | None = None, note: str = "") -> dict:
         """Hold a measured value against the declared mark and return the row.
@@ -137,6 +157,8 @@ class Ledger:
         }
         if null is not None:
             row["null"] = null if isinstance(null, str) else float(null)
+        if not self.applies(id):  # measured all the same
+            row |= {"verdict": "not judged", "note": "; ".join(filter(None, [note, APPLIES[claim.applies]]))}
         if row["verdict"] == "met" and claim.within_null(value, row["null"]):
             row["note"] = "; ".join(filter(None, [note, "not above its null"]))
         self.rows[id] = row
@@ -147,17 +169,27 @@ class Ledger:
         self.rows[id] = _row(self._new(id)) | {"note": why}
         return self.rows[id]
 
+    def no_power(self, id: str, why: str, value=None, n: int | None = None) -> dict:
+        """Say that the measurement could not have shown the effect: base rate, ceiling or reliability leave no room."""
+        row = self.skip(id, why) | {"verdict": "no power", "value": None if value is None else float(value), "n": n}
+        self.rows[id] = row
+        return row
+
+    def _all(self) -> list[dict]:
+        """A row for every declared claim, in the declared order."""
+        why = {i: "" if self.applies(i) else APPLIES[c.applies] for i, c in self.claims.items()}
+        return [self.rows.get(i) or _row(c) | {"note": why[i]} for i, c in self.claims.items()]
+
     def table(self) -> pd.DataFrame:
         """One row per declared claim, in the declared order; those without an outcome are "not judged"."""
-        return pd.DataFrame([self.rows.get(i) or _row(c) for i, c in self.claims.items()], columns=COLUMNS)
+        return pd.DataFrame(self._all(), columns=COLUMNS)
 
     def save(self) -> Path:
         """Write ``<out>/claims/<NN>.json``; :class:`UserError` if the folder cannot be written."""
         path = self.out / "claims" / f"{self.notebook}.json"
-        rows = [self.rows.get(i) or _row(c) for i, c in self.claims.items()]
         record = {
-            "notebook": self.notebook, "model_id": self.model, "declared": declaration_hash(self.notebook),
-            "claims": rows,
+            "notebook": self.notebook, "model_id": self.model, "world": self.world,
+            "declared": declaration_hash(self.notebook), "claims": self._all(),
         }  # fmt: skip
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,14 +215,17 @@ def declaration_hash(notebook: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _saved(out, notebook: str) -> tuple[str | None, dict[str, dict]]:
-    """The model and the rows by id that a notebook saved, (None, {}) if it did not; :class:`UserError` if damaged."""
+def _saved(out, notebook: str) -> tuple[str | None, bool, dict[str, dict]]:
+    """The model, whether its world is known, and the rows by id that a notebook saved; (None, True, {}) if it did not.
+
+    :class:`UserError` if the file is damaged.
+    """
     path = Path(out) / "claims" / f"{notebook}.json"
     if not path.exists():
-        return None, {}
+        return None, True, {}
     try:
         record = json.loads(path.read_text())
-        return record["model_id"], {r["id"]: r for r in record["claims"]}
+        return record["model_id"], record.get("world", True), {r["id"]: r for r in record["claims"]}
     except (ValueError, KeyError, TypeError) as e:
         raise UserError(f"{path} is damaged; delete it and run notebook {notebook} again") from e
 
@@ -214,14 +249,14 @@ def collect(out, model_id: str | None = None, unfinished: dict[str, str] | None 
     """
     model_id, rows = model_of(out, _by_time(out)) if model_id is None else model_id, []
     for nb in notebooks():
-        model, saved = _saved(out, nb)
+        model, world, saved = _saved(out, nb)
         why = "" if saved else "notebook not run"
         if saved and model != model_id:
             saved, why = {}, "of another model; run this notebook again"
         if nb in (unfinished or {}):
             saved, why = {}, unfinished[nb]
         for claim in declared(nb).values():
-            fresh = _row(claim)
+            fresh = _row(for_subject(claim, world))
             row = saved.get(claim.id) or fresh | {"note": why}
             changed = [f"{k} was {row.get(k)!r}" for k in ("mark", "claim", "unit") if row.get(k) != fresh[k]]
             if changed:
