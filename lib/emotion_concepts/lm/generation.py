@@ -142,14 +142,15 @@ def generate(
     steering: Callable | None = None,
     alike: list | None = None,
     progress: bool = True,
+    streams: list[int] | None = None,
 ) -> list[str]:
     """Continue each prompt (a full prompt text, see :class:`PromptFormat`) by up to ``max_new_tokens`` tokens.
 
     ``steering(rows, lengths, width)`` may return a context for the batch of those prompt numbers; ``lengths`` and
     ``width`` describe the left-padded prompt and are None when the batch has changed after it. Equal prompts are read
     once: without ``steering`` all of them, with it those whose entries of ``alike`` (any hashable) are equal, for
-    which ``steering`` must do the same. Text ``i`` uses the random stream ``(seed, i)``. :class:`UserError` if a
-    prompt leaves no room, or the logits are no numbers.
+    which ``steering`` must do the same. Text ``i`` uses the random stream ``(seed, streams[i])``, by default
+    ``(seed, i)``. :class:`UserError` if a prompt leaves no room, or the logits are no numbers.
     """
     if not prompts:
         raise UserError("there are no prompts to continue; give at least one")
@@ -159,7 +160,8 @@ def generate(
             raise UserError(
                 f"prompt {i} with {len(row)} tokens leaves no room for {max_new_tokens} more; shorten either"
             )
-    draws = np.stack([np.random.default_rng([seed, i]).random(max_new_tokens) for i in range(len(rows))])
+    streams = range(len(rows)) if streams is None else streams
+    draws = np.stack([np.random.default_rng([seed, i]).random(max_new_tokens) for i in streams])
     stops, texts = stop_tokens(subject), [""] * len(rows)
     if alike is None:
         alike = [0] * len(rows) if steering is None else list(range(len(rows)))
