@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.zoo import Source
 from emotion_suite import parameters, reruns, runner
-from emotion_suite.strip import README_MARKS
+from emotion_suite.publish import README_MARKS
 
 PARAMETERS = "model = 'organism'\ndtype = 'float32'\nprofile = 'quick'\nout = '.'\nseed = 0\nstrength = 0.5"
 
@@ -273,7 +273,13 @@ def test_the_default_run_refreshes_figures_and_notebooks(chain, monkeypatch):
     monkeypatch.setattr(runner, "ROOT", chain)
     monkeypatch.setattr(reruns, "locate", lambda name: Source(str(chain / "model")))
     source = "import os, json; os.makedirs(out + '/figures', exist_ok=True); print(out, os.getcwd())\n"
-    source += "[open(f'{out}/figures/01-a.{s}', 'w').write('{}') for s in ('png', 'svg', 'json')]"
+    source += "record = dict(name='01-a', caption='', cpu=cpu, data=dict(x=[value] * 9))\n"
+    source += "[open(f'{out}/figures/01-a.{s}', 'w').write(json.dumps(record)) for s in ('png', 'svg', 'json')]"
+    source = "from pathlib import Path\ncpu, value = json.loads(Path(out, '../numbers.json').read_text())\n" + source
+    source = "import json\n" + source
+    numbers = chain / "runs" / "organism" / "numbers.json"
+    numbers.parent.mkdir(parents=True)
+    numbers.write_text(json.dumps(["one", 1.0]))
     path = notebook(chain / "notebooks" / "01-first.ipynb", source)
     (chain / "notebooks" / "03-third.ipynb").unlink()
     notebook(chain / "notebooks" / "02-second.ipynb", "1 + 1")
@@ -288,6 +294,12 @@ def test_the_default_run_refreshes_figures_and_notebooks(chain, monkeypatch):
     assert "../runs/organism/default notebooks" in text and str(chain) not in text and "injected" not in text
     assert runner.main(["--fresh"]) == 0 and path.read_text() == text
     assert runner.main([]) == 0 and path.read_text() == text
+    kept = {p: p.read_bytes() for p in chain.rglob("*") if p.is_file() and "runs" not in p.parts}
+    numbers.write_text(json.dumps(["another", 1.1]))  # another CPU rounds otherwise: the checkout stays clean
+    assert runner.main(["--fresh"]) == 0 and kept == {p: p.read_bytes() for p in kept}
+    numbers.write_text(json.dumps(["one", 1.1]))
+    assert runner.main(["--fresh"]) == 0
+    assert "1.1" in (chain / "figures" / "01-a.json").read_text() and "1.1" in (chain / "figures" / "01-a.png").read_text()
 
 
 def test_tests_run_over_copies_of_the_notebooks(chain, monkeypatch):

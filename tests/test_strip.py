@@ -7,7 +7,8 @@ import pytest
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.report.claims import collect
-from emotion_suite.strip import README_MARKS, commit_copy, publish_claims, publish_notebooks, strip
+from emotion_suite.publish import README_MARKS, publish_claims, publish_notebooks
+from emotion_suite.strip import commit_copy, strip
 
 NEW = nbformat.v4
 
@@ -69,7 +70,7 @@ def test_a_large_notebook_is_refused_and_the_others_are_written(tmp_path):
     nb.cells[2].outputs = [NEW.new_output("stream", name="stdout", text="x" * 300_000)]
     nbformat.write(nb, out / "01-large.ipynb")
     with pytest.raises(UserError, match="01-large.ipynb would hold 30.* show less"):
-        publish_notebooks(out, [folder / "01-large.ipynb", folder / "02-small.ipynb"], tmp_path)
+        publish_notebooks(out, [folder / "01-large.ipynb", folder / "02-small.ipynb"], tmp_path, {"01", "02"})
     assert not (folder / "01-large.ipynb").exists() and (folder / "02-small.ipynb").exists()
     stamp = (folder / "02-small.ipynb").stat().st_mtime_ns
     commit_copy(out / "02-small.ipynb", folder / "02-small.ipynb", tmp_path)

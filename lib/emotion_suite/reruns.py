@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from emotion_concepts.errors import UserError
+from emotion_concepts.lm.models import configuration
 from emotion_concepts.lm.zoo import locate
 from emotion_suite.parameters import read
 
@@ -37,19 +37,12 @@ def _digest(paths, root: Path) -> str:
 
 
 def model_fingerprint(name: str) -> str:
-    """Digest of a model without loading its weights; :class:`UserError` if it cannot be had."""
+    """Digest of a model without loading its weights; :class:`UserError` if it cannot be had or is no causal model."""
     source = locate(name)
-    where = source.path
-    if Path(where).is_dir():
-        return _digest((p for p in Path(where).glob("*") if p.is_file() and p.suffix != ".md"), Path(where))
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(where, revision=source.revision)
-    except (OSError, ValueError) as e:
-        reason = str(e).strip().splitlines()[0]
-        raise UserError(f"cannot load model {name!r}: {reason} Use a name of the zoo, a hub name or a folder.") from e
-    return f"{where}@{getattr(config, '_commit_hash', None)}"
+    folder, config = Path(source.path), configuration(source, name)
+    if folder.is_dir():
+        return _digest((p for p in folder.glob("*") if p.is_file() and p.suffix != ".md"), folder)
+    return f"{source.path}@{getattr(config, '_commit_hash', None)}"
 
 
 def library_hash(lib: Path) -> str:
@@ -64,8 +57,9 @@ def library_hash(lib: Path) -> str:
 
 
 def source_hash(notebook: Path) -> str:
-    """Digest of a notebook's cells, outputs left out."""
+    """Digest of a notebook's cells, outputs and papermill's own cell left out."""
     cells = [[c.cell_type, c.source, sorted(c.metadata.get("tags", []))] for c in read(notebook).cells]
+    cells = [c for c in cells if "injected-parameters" not in c[2]]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
     ./run_all.sh [run] [--model M] [--base M] [--dtype float32] [--profile quick|default|paper] [--only 03]
                        [--from 02] [--param k=v] [--out DIR] [--fresh]
+    ./run_all.sh models [word of a name]
     ./run_all.sh test [options for pytest]
     ./run_all.sh lab [options for jupyter lab]
 
@@ -20,12 +21,11 @@ from pathlib import Path
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.models import DTYPES
-from emotion_concepts.lm.zoo import partner
+from emotion_concepts.lm.zoo import entry, partner
 from emotion_concepts.report import claims
 from emotion_concepts.report.results import writable
-from emotion_suite import exercises, parameters, profiles, reruns
+from emotion_suite import archive, compare, exercises, model_list, parameters, profiles, publish, reruns
 from emotion_suite.notebook import DISCOVERY
-from emotion_suite.strip import publish_claims, publish_figures, publish_notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -138,16 +138,18 @@ def run(args) -> int:
     if failures:
         return 1
     plain = vars(args) == vars(parser().parse_args([])) | {k: getattr(args, k) for k in ("only", "start", "fresh")}
+    about = archive.record(out, Path(args.model).stem, args.profile, vars(args))
     if plain:
-        publish_figures(out, ROOT / "figures", [p.name[:2] for p in chosen])
-        publish_notebooks(out, chosen, ROOT)
-        publish_claims(claims.collect(out), ROOT / "README.md")
+        publish.publish(out, ROOT, chosen, about)
+    elif args.keep:
+        archive.keep(out, ROOT / "results" / about["model"] / args.profile, about)
     return 0
 
 
 def _absolute(model: str) -> str:
-    """A local folder as the notebooks, which run in their own folder, find it; anything else as it is."""
-    return str(Path(model).expanduser().resolve()) if model and Path(model).expanduser().is_dir() else model
+    """A local folder or file as the notebooks, which run in their own folder, find it; anything else as it is."""
+    path = Path(model).expanduser()
+    return str(path.resolve()) if model and entry(model) is None and path.exists() else model
 
 
 def _one(path: Path, out: Path, values: dict, key: str, model: str, record: reruns.Record) -> float | str:
@@ -219,12 +221,25 @@ def lab(options: list[str]) -> int:
     return subprocess.call([sys.executable, "-m", "jupyterlab", *options], cwd=NOTEBOOKS)
 
 
+def models(options: list[str]) -> int:
+    """The table of the zoo, of one word's models if it is given."""
+    if len(options) > 1:
+        raise UserError("models takes one word of a name at most, such as: ./run_all.sh models qwen3")
+    print(model_list.table(*options))
+    return 0
+
+
+def compared(names: list[str]) -> int:
+    """The claims of several results side by side."""
+    return compare.main(names, ROOT / "results")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line of ``run``."""
     raw = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(prog="./run_all.sh", description=__doc__, formatter_class=raw)
-    p.add_argument("--model", default="organism", help="organism, a local folder, or a hub name")
-    p.add_argument("--base", help="the pretrained partner of --model (default for the organism: organism-base)")
+    p.add_argument("--model", default="organism", help="a name of the zoo, hub name[@revision], folder or .gguf file")
+    p.add_argument("--base", help="the pretrained partner of --model, '' for none (default: the zoo's)")
     p.add_argument("--dtype", default="float32", choices=DTYPES, help="number format of the models' weights")
     p.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps, or spread over all devices")
     p.add_argument("--system", help="system prompt of every chat; '' for none (default: the template's own)")
@@ -233,6 +248,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--from", dest="start", metavar="NN", help="run this notebook and the later ones")
     p.add_argument("--param", action="append", default=[], metavar="k=v", help="set a notebook parameter (repeatable)")
     p.add_argument("--out", help="folder for results (default: runs/<model>/<profile>)")
+    p.add_argument("--keep", action="store_true", help="copy the run's numbers to results/<model>/<profile>")
     p.add_argument("--fresh", action="store_true", help="delete earlier results of the chosen notebooks first")
     return p
 
@@ -245,9 +261,10 @@ def complain(e: UserError) -> None:
 def main(argv=None) -> int:
     """Entry point; a user's mistake or a failing notebook is one line on stderr and exit status 1."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    command = argv.pop(0) if argv and argv[0] in ("run", "test", "lab") else "run"
+    commands = {"run": lambda options: run(parser().parse_args(options)), "test": test, "lab": lab, "models": models, "compare": compared}
+    command = argv.pop(0) if argv and argv[0] in commands else "run"
     try:
-        return {"test": test, "lab": lab}[command](argv) if command != "run" else run(parser().parse_args(argv))
+        return commands[command](argv)
     except UserError as e:
         complain(e)
         return 1

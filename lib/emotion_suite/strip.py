@@ -1,16 +1,12 @@
 """Makes executed notebooks fit to be committed: same run, same file; small outputs; no timings or machine paths."""
 
 import re
-import shutil
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.report.claims import markdown
 
-README_MARKS = "<!-- claims -->", "<!-- end of claims -->"
 LIMIT = 200_000  # bytes
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 STYLER = re.compile(r"\bT_[0-9a-f]{5}(?=[_\" {])")  # pandas names each styled table at random
@@ -86,44 +82,3 @@ def commit_copy(executed: Path, target: Path, root: Path | None = None) -> None:
         raise UserError(f"{target.name} would hold {size // 1000} KB; show less in it (limit {LIMIT // 1000} KB)")
     if not target.exists() or target.read_text() != text:
         target.write_text(text)
-
-
-def publish_notebooks(out: Path, notebooks: list[Path], root: Path) -> None:
-    """Refresh the committed notebooks from a run folder; all are tried before the first problem is raised."""
-    problems = []
-    for path in notebooks:
-        try:
-            commit_copy(out / path.name, path, root)
-        except UserError as e:
-            problems.append(str(e))
-    if problems:
-        raise UserError("; ".join(problems))
-
-
-def publish_claims(table: pd.DataFrame, readme: Path) -> None:
-    """Put the outcomes in short between the README's two marks; :class:`UserError` if it has none."""
-    begin, end = README_MARKS
-    before, mark, rest = (readme.read_text() if readme.exists() else "").partition(begin)
-    _, closing, after = rest.partition(end)
-    if not (mark and closing):
-        raise UserError(f"{readme.name} needs the lines {begin} and {end}, between which the claims go")
-    counts = table.verdict.value_counts()
-    told = ", ".join(f"{counts[v]} {v}" for v in ("met", "missed", "not judged") if v in counts)
-    short = markdown(table[["id", "claim", "mark", "value", "null", "paper", "verdict"]])
-    folded = f"<details><summary>{len(table)} claims: {told}</summary>\n\n{short}\n\n</details>"
-    readme.write_text(f"{before}{begin}\n{folded}\n{end}{after}")
-
-
-def publish_figures(out: Path, target: Path, numbers: list[str]) -> None:
-    """Bring ``target`` up to the figures that the notebooks ``numbers`` saved in ``out``, and the claims table."""
-    target.mkdir(exist_ok=True)
-    source = out / "figures"
-    made = {p.name for p in source.glob("*") if p.suffix in (".png", ".svg", ".json")}
-    for old in target.glob("[0-9][0-9]-*"):
-        if old.name[:2] in numbers and old.name not in made:
-            old.unlink()
-    for name in sorted(made):
-        if name[:2] in numbers:
-            shutil.copyfile(source / name, target / name)
-    if (out / "claims.md").exists():
-        shutil.copyfile(out / "claims.md", target / "claims.md")

@@ -183,24 +183,34 @@ def compare_figures(dir_a, dir_b, rtol: float = RTOL, atol: float = ATOL) -> lis
     found = [f"{n}: only in {folders[0]}" for n in sorted(names[0] - names[1])]
     found += [f"{n}: only in {folders[1]}" for n in sorted(names[1] - names[0])]
     for name in sorted(names[0] & names[1]):
-        a, b = (load_figure(folder / f"{name}.json") for folder in folders)
-        if a.get("cpu") != b.get("cpu"):
-            found += _across_cpus(name, a, b)
-            continue
-        own = {"rtol": rtol, "atol": atol} | a.get("tolerance", {})
-        loose = a.get("nondeterministic", False)
-        if loose is True or not isinstance(a["data"], dict) or not isinstance(b["data"], dict):
-            found += _differences(a["data"], b["data"], **own, where=name, loose=loose is True)
-            continue
-        strict = [{k: v for k, v in r["data"].items() if k not in (loose or [])} for r in (a, b)]
-        found += _differences(*strict, **own, where=name, loose=False)
-        for key in loose or []:
-            found += _differences(a["data"].get(key), b["data"].get(key), **own, where=f"{name}.{key}", loose=True)
+        found += _compare(*(load_figure(folder / f"{name}.json") for folder in folders), rtol, atol)
     return found
 
 
+def _compare(a: dict, b: dict, rtol: float, atol: float) -> list[str]:
+    """Differences between two records of one figure."""
+    name, loose = a["name"], a.get("nondeterministic", False)
+    if a.get("cpu") != b.get("cpu"):
+        return _across_cpus(name, a, b)
+    own = {"rtol": rtol, "atol": atol} | a.get("tolerance", {})
+    if loose is True or not isinstance(a["data"], dict) or not isinstance(b["data"], dict):
+        return _differences(a["data"], b["data"], **own, where=name, loose=loose is True)
+    strict = [{k: v for k, v in r["data"].items() if k not in (loose or [])} for r in (a, b)]
+    found = _differences(*strict, **own, where=name, loose=False)
+    for key in loose or []:
+        found += _differences(a["data"].get(key), b["data"].get(key), **own, where=f"{name}.{key}", loose=True)
+    return found
+
+
+def same_numbers(old: Path, new: Path) -> bool:
+    """Whether two records of one figure show the same: captions alike, numbers within the tolerance."""
+    a, b = load_figure(old), load_figure(new)
+    words = ("name", "caption", "paper_figure", "tolerance", "nondeterministic")
+    return all(a.get(k) == b.get(k) for k in words) and not _compare(a, b, RTOL, ATOL)
+
+
 def main(argv=None) -> int:
-    """``python -m emotion_concepts.report.results compare A B``: print the differences; 1 if there are any, 2 on bad input."""
+    """``python -m emotion_concepts.report.results compare A B``: print the differences; 1 if any, 2 on bad input."""
     parser = argparse.ArgumentParser(prog="python -m emotion_concepts.report.results", description=__doc__)
     compare = parser.add_subparsers(dest="command", required=True).add_parser("compare", help="compare two folders")
     compare.add_argument("a", help="reference folder of figure JSONs")
