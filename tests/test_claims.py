@@ -15,7 +15,8 @@ from emotion_concepts.statistics import wilson
 ROOT = Path(__file__).parents[1]
 MARKS = {  # as the project's plan fixed them; a change here must be deliberate
     "00.stories_carry_signs": ">= 0.80", "00.chat_well_formed": ">= 0.98", "00.weights_size": "<= 10",
-    "01.top1": ">= 0.50", "01.top5": ">= 0.80", "01.wish_vectors": ">= 0.85", "01.wish_baseline": "<= 0.65",
+    "01.top1": ">= 0.50", "01.top5": ">= 0.80", "01.beyond_words": ">= 0.10",
+    "01.wish_vectors": ">= 0.85", "01.wish_baseline": "<= 0.65",
     "02.logit_lens": ">= 10", "02.scenarios": ">= 10", "02.intensity": "== 12", "02.word_steering": "> 1",
     "03.pc1_pleasure": ">= 0.80", "03.arousal_pc": ">= 0.60", "03.rsa_truth": ">= 0.80", "03.rsa_layers": ">= 0.80",
     "04.probe_max": ">= 0.70", "04.probe_min": "<= -0.70", "04.valence_link": ">= 0.70", "04.coupling": ">= 0.80",

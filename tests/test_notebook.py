@@ -10,6 +10,7 @@ import torch
 from emotion_concepts.errors import UserError
 from emotion_concepts.reading.vectors import emotion_vectors
 from emotion_concepts.texts.corpus import Corpus
+from emotion_concepts.texts.neutral import Neutral
 from emotion_suite import notebook, profiles
 from emotion_suite.notebook import footer, open_run
 
@@ -61,8 +62,8 @@ def test_what_notebook_01_writes_is_read_back(run):
     assert np.array_equal(run.vectors().vectors, vectors.vectors)
     Corpus(["a", "b"], ["afraid", "calm"], ["x", "y"]).save(run.artefact("stories.json"))
     assert run.stories().texts == ["a", "b"]
-    run.artefact("neutral.json").write_text(json.dumps(["n"]))
-    assert run.neutral() == ["n"]
+    Neutral(["Q: a? A: n"], ["n"]).save(run.artefact("neutral.json"))
+    assert run.neutral() == ["Q: a? A: n"] and run.neutral_chats().replies == ["n"]
     run.artefact("neutral.json").write_text("[")
     with pytest.raises(UserError, match="is damaged; delete it"):
         run.neutral()
