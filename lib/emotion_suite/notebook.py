@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.lm.models import load_model
+from emotion_concepts.lm.models import check_pair, load_model
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.vectors import EmotionVectors
 from emotion_concepts.report.claims import Ledger, number
 from emotion_concepts.report.results import save_figure, writable
 from emotion_concepts.texts.corpus import Corpus
+from emotion_concepts.texts.neutral import Neutral
+from emotion_suite import estimate
 from emotion_suite.profiles import Sizes, settings
 
 COLOURS, LIGHT_DPI = 96, 80  # of the copy of a figure that is kept inside a notebook
@@ -47,6 +49,10 @@ class Run:
         self.figures.append(name)
         return Image(data=light, alt=caption)
 
+    def expect(self, what: str, read: int = 0, written: int = 0, held: int = 0) -> None:
+        """Say on the terminal how long a step of over a minute will take; see :func:`emotion_suite.estimate.announce`."""
+        estimate.announce(self.subject, what, read, written, held)
+
     def artefact(self, name: str) -> Path:
         """Where a file of this run lies; a name without suffix is a folder (a store of activations).
 
@@ -73,12 +79,12 @@ class Run:
         return Corpus.load(self.needs("stories.json"))
 
     def neutral(self) -> list[str]:
-        """The neutral texts of notebook 01."""
-        path = self.needs("neutral.json")
-        try:
-            return list(json.loads(path.read_text()))
-        except (ValueError, TypeError) as e:
-            raise UserError(f"{path} is damaged; delete it and run notebook 01 again") from e
+        """The neutral texts of notebook 01, whole chats."""
+        return self.neutral_chats().texts
+
+    def neutral_chats(self) -> Neutral:
+        """The neutral texts of notebook 01 with the replies in them, whose tokens a covariance is over."""
+        return Neutral.load(self.needs("neutral.json"))
 
     @property
     def has_base(self) -> bool:
@@ -86,10 +92,12 @@ class Run:
         return bool(self.base_name)
 
     def base(self) -> Subject:
-        """The pretrained partner of the subject; :class:`UserError` if none was named."""
+        """The pretrained partner of the subject; :class:`UserError` if none was named, or it does not fit the subject."""
         if not self.has_base:
             raise UserError(f"no pretrained partner of {self.subject.name} is known; name it with --base")
-        return self.load(self.base_name)
+        base = self.load(self.base_name)
+        check_pair(self.subject, base)
+        return base
 
     def end(self, why: str) -> NoReturn:
         """Say why this notebook cannot go on, skip the claims that are left, and end it here without a failure."""
