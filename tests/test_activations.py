@@ -234,3 +234,17 @@ def test_buckets_and_padding():
     assert ids.tolist() == [[4, 5], [6, 0]] and mask.tolist() == [[True, True], [True, False]]
     ids, mask, positions = pad_left([[4, 5], [6]], 0)
     assert ids.tolist() == [[4, 5], [0, 6]] and positions.tolist() == [[0, 1], [0, 0]]
+
+
+def test_many_places_of_a_text_are_read_in_one_pass(tiny, texts):
+    """Batched reading agrees with one text a pass, token by token and span by span."""
+    spans = [((0, 1), (1, 4)), ((2, 3), (0, 5)), ((4, 9), (1, 2)), ((0, 2), (1, 3)), ((3, 8), (5, 6))]
+    got = act.at_spans(tiny, texts, spans, [0, 2], token_budget=40)
+    each = dict(act.each_token(tiny, texts, [0, 2], token_budget=40))
+    for i, text in enumerate(texts):
+        alone = act.per_token(tiny, text, [0, 2])[1]
+        assert each[i] == pytest.approx(alone, abs=1e-4)
+        for k, (a, b) in enumerate(spans[i]):
+            assert got[i, k] == pytest.approx(alone[a:b].mean(0), abs=1e-4)
+    with pytest.raises(UserError, match="empty span"):
+        act.at_spans(tiny, texts[:1], [((3, 3),)], [1])

@@ -182,6 +182,44 @@ def per_token(subject: Subject, text: str, layers=None) -> tuple[list[str], np.n
     return [subject.tokenizer.decode([int(i)]) for i in rows[0]], out
 
 
+def each_token(
+    subject: Subject, texts: list[str], layers=None, token_budget: int = TOKEN_BUDGET
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield ``(text number, its tokens' activations (tokens, layers, width) float32)``, in batches of like length."""
+    layers, rows = subject.choose_layers(layers), _encode_all(subject, texts)
+    for bucket in length_buckets([len(r) for r in rows], token_budget):
+        ids, _ = pad_right([rows[i] for i in bucket], subject.pad)
+        out = np.empty((*ids.shape, len(layers), subject.width), dtype=np.float32)
+
+        def visit(k, h, out=out):
+            out[:, :, k] = h.float().cpu().numpy()
+
+        _forward(subject, ids, layers, visit)
+        yield from ((i, acts[: len(rows[i])]) for i, acts in zip(bucket, out))
+
+
+def at_spans(
+    subject: Subject, texts: list[str], spans: list, layers=None, token_budget: int = TOKEN_BUDGET
+) -> np.ndarray:
+    """Mean activation over each of several spans of a text, float32 (texts, spans, layers, width), read in one pass.
+
+    ``spans[i]``: token spans (start, end) of text i, as many for every text; :class:`UserError` for NaN or Inf.
+    """
+    layers, rows = subject.choose_layers(layers), _encode_all(subject, texts)
+    out = np.empty((len(texts), len(spans[0]), len(layers), subject.width), dtype=np.float32)
+    for bucket in length_buckets([len(r) for r in rows], token_budget):
+        ids, _ = pad_right([rows[i] for i in bucket], subject.pad)
+
+        def visit(k, h, bucket=bucket):
+            means = [[h[row, a:b].float().mean(0) for a, b in spans[i]] for row, i in enumerate(bucket)]
+            out[bucket, :, k] = torch.stack([torch.stack(m) for m in means]).cpu().numpy()
+
+        _forward(subject, ids, layers, visit)
+    if not np.isfinite(out).all():
+        raise UserError("NaN or Inf in the activations, or an empty span; load the model in float32 or bfloat16")
+    return out
+
+
 def _token_batches(subject: Subject, texts: list[str], skip: int, spans, token_budget: int):
     """Yield ids and the mask of the tokens that count: from ``skip`` on, and inside ``spans[i]`` where spans are given."""
     rows = _encode_all(subject, texts)
