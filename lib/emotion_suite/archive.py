@@ -23,6 +23,11 @@ OPTIONS = ("base", "dtype", "device", "system", "param")  # what numbers depend 
 PACKAGES = ("torch", "transformers", "numpy", "scikit-learn")
 
 
+def short_name(model: str) -> str:
+    """A model's name without folders or file ending, under which its results are kept."""
+    return Path(model.removesuffix(".gguf")).name
+
+
 def hardware() -> dict:
     """What this machine computes with."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None

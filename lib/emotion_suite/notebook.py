@@ -15,7 +15,7 @@ from emotion_concepts.errors import UserError
 from emotion_concepts.lm.models import check_pair, load_model
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.vectors import EmotionVectors
-from emotion_concepts.report.claims import Ledger, number
+from emotion_concepts.report.claims import Ledger, model_of, notebooks, number
 from emotion_concepts.report.results import save_figure, writable
 from emotion_concepts.texts.corpus import Corpus
 from emotion_concepts.texts.neutral import Neutral
@@ -31,7 +31,7 @@ class Run:
     """One notebook at work: its subject, sizes, ledger of claims and folder."""
 
     notebook: str
-    subject: Subject
+    subject: Subject | None  # None in a notebook that reads results alone
     settings: Sizes
     ledger: Ledger
     out: Path
@@ -135,11 +135,18 @@ def open_run(
     return Run(nb, subject, sizes, Ledger(nb, subject, folder), folder, seed, base, load)
 
 
+def open_reading(notebook: str, model: str, profile: str, out: str, seed: int = 0) -> Run:
+    """Open a notebook that reads the results of others and needs no model; its claims count for the run in ``out``."""
+    nb, sizes, folder = number(notebook), settings(profile), writable(Path(out))
+    return Run(nb, None, sizes, Ledger(nb, model_of(folder, notebooks()) or model, folder), folder, seed)
+
+
 def footer(run: Run) -> None:
     """Print what a reader needs to get the same numbers: model and vectors by digest, sizes, seed, versions."""
     packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "transformers", "numpy", "scikit-learn"))
     vectors = run.out / "vectors.safetensors"
-    print(f"notebook {run.notebook} · model {run.subject.model_id} · seed {run.seed}")
+    model = f" · model {run.subject.model_id}" if run.subject else ""
+    print(f"notebook {run.notebook}{model} · seed {run.seed}")
     print("sizes: " + ", ".join(f"{k} {v}" for k, v in run.settings.items()))
     if vectors.exists():
         print(f"vectors: sha256 {hashlib.sha256(vectors.read_bytes()).hexdigest()[:16]}")

@@ -138,7 +138,7 @@ def run(args) -> int:
     if failures:
         return 1
     plain = vars(args) == vars(parser().parse_args([])) | {k: getattr(args, k) for k in ("only", "start", "fresh")}
-    about = archive.record(out, Path(args.model).stem, args.profile, vars(args))
+    about = archive.record(out, archive.short_name(args.model), args.profile, vars(args))
     if plain:
         publish.publish(out, ROOT, chosen, about)
     elif args.keep:

@@ -1,0 +1,71 @@
+"""The same claims on several subjects, side by side with the paper."""
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+import yaml
+from matplotlib.figure import Figure
+
+from emotion_concepts.report.plots import panels
+from emotion_concepts.report.theme import NULL, PALETTE, style
+
+VERDICTS = {"met": PALETTE[2], "missed": PALETTE[1], "no power": NULL, "not judged": "white"}
+
+
+@cache
+def main_claims() -> pd.DataFrame:
+    """The claims that are held beside the paper: title, id, real (the id for real models), paper (number or NaN)."""
+    table = pd.DataFrame(yaml.safe_load((files("emotion_concepts") / "report" / "main_claims.yaml").read_text()))
+    return table.assign(real=table.real.fillna(table.id))
+
+
+def side_by_side(tables: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Values (claims, subjects) and verdicts of the main claims; ``tables``: claims tables by subject.
+
+    Where a claim has one id for the shipped model and another for real ones, the one that was judged counts.
+    """
+    rows, verdicts = [], []
+    for claim in main_claims().itertuples():
+        found = {name: _judged(t.set_index("id"), claim) for name, t in tables.items()}
+        rows.append({name: np.nan if r is None else r.value for name, r in found.items()})
+        verdicts.append({name: "not judged" if r is None else r.verdict for name, r in found.items()})
+    titles = main_claims().title
+    return pd.DataFrame(rows, index=titles, dtype=float), pd.DataFrame(verdicts, index=titles)
+
+
+def _judged(table: pd.DataFrame, claim) -> pd.Series | None:
+    rows = [table.loc[i] for i in dict.fromkeys([claim.real, claim.id]) if i in table.index]
+    return next((r for r in rows if r.verdict != "not judged"), None)
+
+
+def verdict_table(values: pd.DataFrame, verdicts: pd.DataFrame, paper: pd.Series) -> Figure:
+    """The main claims as a table: the paper's number, then each subject's value on the colour of its verdict."""
+    style()
+    columns = ["paper", *values.columns]
+    fig, (ax,) = panels(1, 1, (2.9 + 1.15 * len(columns), 0.6 + 0.3 * len(values)))
+    for i, title in enumerate(values.index):
+        cells = [(paper.iloc[i], "paper")] + [(values.loc[title, c], verdicts.loc[title, c]) for c in values.columns]
+        for j, (value, verdict) in enumerate(cells):
+            colour = VERDICTS.get(verdict, "white")
+            ax.add_patch(_cell(j, i, colour))
+            text = "" if np.isnan(value) else f"{value:.2f}".rstrip("0").rstrip(".")
+            ax.text(j + 0.5, i + 0.5, text or ("–" if verdict != "paper" else ""), ha="center", va="center", fontsize=8)
+    ax.set(xlim=(0, len(columns)), ylim=(len(values), 0))
+    ax.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=30, ha="left", fontsize=8)
+    ax.xaxis.tick_top()
+    ax.set_yticks(np.arange(len(values)) + 0.5, values.index, fontsize=8)
+    ax.tick_params(length=0)
+    ax.grid(False)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    handles = [_cell(0, 0, VERDICTS[v]) for v in VERDICTS]
+    ax.legend(handles, list(VERDICTS), loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, frameon=False, fontsize=8)
+    return fig
+
+
+def _cell(x: float, y: float, colour: str):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x + 0.03, y + 0.06), 0.94, 0.88, facecolor=colour, alpha=0.45, edgecolor="0.7", linewidth=0.5)
