@@ -38,17 +38,18 @@ def neutral() -> dict:
     return {"questions": [pair["q"] for t in world("reserved").topics for pair in t["help"]], "max_new_tokens": 80}
 
 
-def scenarios(seed: int = 11, signs: int = 4) -> dict[str, str]:
-    """A user message for each showcase emotion: own signs in reserved combinations, the word never used."""
+def scenarios(n: int = 6, seed: int = 11, signs: int = 4) -> dict[str, list[str]]:
+    """``n`` user messages for each showcase emotion: own signs in reserved combinations, the word never used."""
     w, out = world("reserved"), {}
     for emotion in SHOWCASE:
         dice, me = Dice(f"{seed}/{emotion}"), speaker_named("Human")
         pool = [p for p in w.emotions[emotion].phrases if p.tier == "own"]
-        chosen = []
-        while not any(reserved_pair(a.id, b.id) for k, a in enumerate(chosen) for b in chosen[:k]):
+        out[emotion] = []
+        while len(out[emotion]) < n:
             chosen = dice.sample([p for p in pool if p.kind == "cause"], 1)
             chosen += dice.sample([p for p in pool if p.kind != "cause"], signs - 1)
-        out[emotion] = " ".join(me.say(p.text) for p in chosen)
+            if any(reserved_pair(a.id, b.id) for k, a in enumerate(chosen) for b in chosen[:k]):
+                out[emotion].append(" ".join(me.say(p.text) for p in chosen))
     return out
 
 
@@ -58,7 +59,7 @@ def intensity() -> dict[str, dict]:
     out = {}
     for name, expected in EXPECTED.items():
         text = me.say(w.quantities[name]["texts"][0].replace("{x}", "\0")).replace("\0", "{x}")
-        out[name] = {"text": text, "values": w.quantities[name]["reserved"], "expected": expected}
+        out[name] = {"texts": [text], "values": w.quantities[name]["reserved"], "expected": expected}
     return out
 
 

@@ -1,20 +1,38 @@
-"""Reading probes on prompts: implicit scenarios, graded numbers, and a corpus sweep (paper, section 1)."""
+"""Reading probes on prompts: messages that imply a feeling, graded numbers, and a corpus sweep (paper, section 1)."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from emotion_concepts.errors import UserError
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import at_reply, per_token
 from emotion_concepts.reading.vectors import EmotionVectors
+from emotion_concepts.statistics import Estimate, bootstrap_ci
+
+PIECE = 150  # words of a text that is swept as one
 
 
-def scenario_matrix(subject: Subject, vectors: EmotionVectors, layer: int, scenarios: dict[str, str]) -> pd.DataFrame:
-    """Probe cosine at the read-out position: scenarios (rows) x probes of the same emotions (columns)."""
-    names = list(scenarios)
-    acts = at_reply(subject, list(scenarios.values()), [layer], progress=False)[:, 0]
-    columns = [vectors.emotions.index(e) for e in names]
-    return pd.DataFrame(vectors.scores(acts, layer)[:, columns], index=names, columns=names)
+def message_scores(
+    subject: Subject, vectors: EmotionVectors, layer: int, scenarios: dict[str, list[str]]
+) -> pd.DataFrame:
+    """Probe cosine at the read-out position: rows are messages, named by what they imply, columns their probes."""
+    implied = [e for e, messages in scenarios.items() for _ in messages]
+    acts = at_reply(subject, [m for messages in scenarios.values() for m in messages], [layer], progress=False)[:, 0]
+    return on_columns(vectors.scores(acts, layer), vectors.emotions, implied)
+
+
+def on_columns(scores: np.ndarray, emotions: list[str], implied: list[str]) -> pd.DataFrame:
+    """Scores (messages, emotions) of any reader as the frame of :func:`message_scores`."""
+    columns = list(dict.fromkeys(implied))
+    return pd.DataFrame(scores[:, [emotions.index(e) for e in columns]], index=implied, columns=columns)
+
+
+def scenario_matrix(messages: pd.DataFrame) -> pd.DataFrame:
+    """Mean over the messages of each emotion: implied emotions (rows) x probes (columns)."""
+    return messages.groupby(level=0, sort=False).mean().loc[messages.columns]
 
 
 def centred(matrix: pd.DataFrame) -> pd.DataFrame:
@@ -29,32 +47,117 @@ def diagonal_hits(matrix: pd.DataFrame) -> tuple[int, int]:
     return int((m.argmax(1) == n).sum()), int((m.argmax(0) == n).sum())
 
 
+def hits(messages: pd.DataFrame) -> int:
+    """For how many emotions the own probe is highest on average over their messages, each probe from its mean."""
+    return diagonal_hits(centred(scenario_matrix(messages)))[0]
+
+
+def hits_over_messages(messages: pd.DataFrame, n: int = 1000, seed: int = 0) -> Estimate:
+    """:func:`hits` with an interval: the messages of each emotion are resampled."""
+    rng, groups = np.random.default_rng(seed), messages.groupby(level=0, sort=False).indices
+    rows = (np.concatenate([rng.choice(rows, len(rows)) for rows in groups.values()]) for _ in range(n))
+    draws = [hits(messages.iloc[r]) for r in rows]
+    return Estimate(float(hits(messages)), *(float(q) for q in np.quantile(draws, [0.025, 0.975])))
+
+
+def hits_by_chance(messages: pd.DataFrame, n: int = 1000, seed: int = 0) -> np.ndarray:
+    """:func:`hits` when the messages' emotions are dealt at random, (n,)."""
+    rng = np.random.default_rng(seed)
+    return np.array([hits(messages.set_axis(rng.permutation(messages.index), axis=0)) for _ in range(n)])
+
+
 def intensity_curves(subject: Subject, vectors: EmotionVectors, layer: int, templates: dict[str, dict]) -> pd.DataFrame:
-    """Probe cosines at the read-out position for each value: template, x, emotion, score, expected sign."""
+    """Probe cosines at the read-out position for each value of each scale.
+
+    Columns: template, kind (``text`` or its harmless ``twin``), wording, x, emotion, score, expected sign.
+    """
     rows = []
     for name, spec in templates.items():
-        acts = at_reply(subject, [spec["text"].format(x=x) for x in spec["values"]], [layer], progress=False)[:, 0]
-        scores = vectors.scores(acts, layer)
+        told = [(kind, k, text) for kind in ("text", "twin") for k, text in enumerate(spec.get(f"{kind}s", []))]
+        prompts = [text.format(x=x) for _, _, text in told for x in spec["values"]]
+        scores = vectors.scores(at_reply(subject, prompts, [layer], progress=False)[:, 0], layer)
+        where = [(kind, k, x) for kind, k, _ in told for x in spec["values"]]
         for emotion, sign in spec["expected"].items():
             column = scores[:, vectors.emotions.index(emotion)]
             rows += [
-                {"template": name, "x": x, "emotion": emotion, "score": s, "expected": sign}
-                for x, s in zip(spec["values"], column)
+                {"template": name, "kind": kind, "wording": k, "x": x, "emotion": emotion, "score": s, "expected": sign}
+                for (kind, k, x), s in zip(where, column)
             ]
     return pd.DataFrame(rows)
 
 
-def intensity_signs(curves: pd.DataFrame) -> pd.DataFrame:
-    """Spearman correlation of score with value for each template and emotion, and whether its sign is as expected."""
+def intensity_trends(curves: pd.DataFrame) -> pd.DataFrame:
+    """One row for each template, emotion, kind and wording: Spearman's r with the value, and the slope.
+
+    The slope is the change of cosine over the whole scale, from the least value to the greatest, by ranks.
+    """
     rows = []
-    for (template, emotion), g in curves.groupby(["template", "emotion"], sort=False):
+    keys = ["template", "emotion", "kind", "wording"]
+    for key, g in curves.groupby(keys, sort=False):
+        rank = g.x.rank().to_numpy()
+        slope = np.polyfit((rank - rank.min()) / np.ptp(rank), g.score, 1)[0]
         r = spearmanr(g.x, g.score).statistic
-        rows.append(
-            {"template": template, "emotion": emotion, "expected": g.expected.iloc[0], "spearman": r, "n": len(g)}
-        )
+        rows.append(dict(zip(keys, key)) | {"expected": g.expected.iloc[0], "spearman": r, "slope": slope})
+    return pd.DataFrame(rows)
+
+
+def intensity_signs(curves: pd.DataFrame, kind: str = "text", seed: int = 0) -> pd.DataFrame:
+    """For each template and emotion, means over wordings of Spearman's r and the slope; ``right``: r as expected.
+
+    ``lo``, ``hi``: interval of r over wordings, where there are several.
+    """
+    rows = []
+    trends = intensity_trends(curves[curves.kind == kind])
+    for (template, emotion), g in trends.groupby(["template", "emotion"], sort=False):
+        r = bootstrap_ci(g.spearman, seed=seed) if len(g) > 1 else Estimate(g.spearman.iloc[0], np.nan, np.nan)
+        row = {"template": template, "emotion": emotion, "expected": g.expected.iloc[0], "spearman": r.value}
+        rows.append(row | {"lo": r.lo, "hi": r.hi, "slope": g.slope.mean(), "wordings": len(g)})
     table = pd.DataFrame(rows)
     table["right"] = np.sign(table.spearman) == table.expected
     return table
+
+
+def beyond_twins(curves: pd.DataFrame, n: int = 2000, seed: int = 0) -> tuple[pd.DataFrame, Estimate]:
+    """How much steeper, in the expected direction, a probe is than on the harmless twins.
+
+    A table (template, emotion, ``gain`` of slope, ``lo``, ``hi`` over wordings), and for how many of its rows the gain
+    is above 0, with an interval; the wordings of texts and of twins are resampled.
+    """
+    rng, rows, draws = np.random.default_rng(seed), [], []
+    trends = intensity_trends(curves)
+    for (template, emotion), g in trends.groupby(["template", "emotion"], sort=False):
+        text, twin = (g.slope[g.kind == kind].to_numpy() * g.expected.iloc[0] for kind in ("text", "twin"))
+        drawn = rng.choice(text, (n, len(text))).mean(1) - rng.choice(twin, (n, len(twin))).mean(1)
+        lo, hi = np.quantile(drawn, [0.025, 0.975])
+        rows.append({"template": template, "emotion": emotion, "gain": text.mean() - twin.mean(), "lo": lo, "hi": hi})
+        draws.append(drawn > 0)
+    table = pd.DataFrame(rows)
+    lo, hi = np.quantile(np.sum(draws, 0), [0.025, 0.975])
+    return table, Estimate(float((table.gain > 0).sum()), float(lo), float(hi))
+
+
+def severity(subject: Subject, vectors: EmotionVectors, layer: int, pairs: list[dict], emotion="afraid") -> np.ndarray:
+    """Probe cosine at the grave number minus that at the harmless one in the same words, (pairs,)."""
+    told = [pair["text"].format(x=pair[end]) for end in ("grave", "harmless") for pair in pairs]
+    scores = vectors.scores(at_reply(subject, told, [layer], progress=False)[:, 0], layer)
+    grave, harmless = scores[:, vectors.emotions.index(emotion)].reshape(2, -1)
+    return grave - harmless
+
+
+def folder_texts(folder) -> list[str]:
+    """Pieces of all ``.txt`` files in a folder and below: paragraphs, long ones cut after :data:`PIECE` words.
+
+    :class:`UserError` for a folder without such a file.
+    """
+    files = sorted(Path(folder).expanduser().rglob("*.txt"))
+    if not files:
+        raise UserError(f"{folder} holds no .txt file; give a folder of texts, or leave it empty for the corpus")
+    pieces = []
+    for path in files:
+        for paragraph in path.read_text(encoding="utf-8", errors="replace").split("\n\n"):
+            words = paragraph.split()
+            pieces += [" ".join(words[i : i + PIECE]) for i in range(0, len(words), PIECE)]
+    return [p for p in pieces if len(p.split()) > 3]
 
 
 def sweep(
