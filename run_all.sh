@@ -7,13 +7,18 @@ venv="$here/.venv"
 usage() {
   cat <<'TEXT'
 ./run_all.sh [run] [options]   run the notebooks, refresh the figures, print the claims
+./run_all.sh models [NAME]     list the models known by name: size, memory, minutes, licence, what is here already
+./run_all.sh compare A B ...   put the claims of several results side by side
 ./run_all.sh test [options]    run the tests and the notebooks' check cells (options go to pytest)
 ./run_all.sh lab [options]     open the notebooks in JupyterLab
 
 Options of run:
-  --model M      the shipped model (organism, the default), a local folder, or a hub name
-  --base M       the pretrained partner of M
+  --model M      a name that ./run_all.sh models lists (organism, the shipped one, by default), a hub name (with
+                 @revision), a local folder, or a .gguf file
+  --base M       the pretrained partner of M ('' for none; by default the one that is known)
   --dtype D      number format of the weights: float32 (default), bfloat16 or float16
+  --device D     auto (default), cpu, cuda, mps, or spread (over all devices)
+  --system TEXT  system prompt of every chat; '' for none (default: the template's own)
   --profile P    quick, default or paper: how large the run is
   --only NN      this notebook only, such as 03 (repeatable)
   --from NN      this notebook and the later ones
@@ -65,7 +70,7 @@ prepare_venv() {
 
 command="run"
 case "${1:-}" in
-  run | test | lab) command="$1"; shift ;;
+  run | models | compare | test | lab) command="$1"; shift ;;
   -h | --help | help) usage; exit 0 ;;
 esac
 for option in "$@"; do

@@ -1,7 +1,13 @@
 """Loading: what is refused and in which words; how a subject is spoken to and where it is read."""
 
 import copy
+import http.server
 import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import huggingface_hub.constants
 import numpy as np
@@ -10,13 +16,25 @@ import torch
 from conftest import CONFIGS, make_tokenizer
 from safetensors.torch import load_file, save_file
 from tokenizers.processors import TemplateProcessing
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertLMHeadModel,
+    Gemma3TextConfig,
+    Gemma3TextModel,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)  # fmt: skip
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.lm import zoo
+from emotion_concepts.lm import models, zoo
 from emotion_concepts.lm.models import load_model
 from emotion_concepts.lm.subject import wrap
 from emotion_concepts.lm.zoo import locate
 from emotion_concepts.reading.activations import at_reply
+from emotion_suite.reruns import model_fingerprint
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<{{ m.role }}>\n{{ m.content }}\n{% endfor %}"
@@ -84,17 +102,107 @@ def test_a_folder_loads_as_it_was_saved(tiny_llama, folder, texts):
 
 def test_unknown_models(tmp_path, offline, monkeypatch):
     refused(
-        "nobody/has-this-model", "cannot load model 'nobody/has-this-model': .*use a name of the zoo"
+        "nobody/has-this-model", "cannot load model 'nobody/has-this-model': the hub cannot be reached, .*smollm2-135m"
     )
-    refused("no such name", "cannot load model 'no such name'")
+    refused("qwen3-4b-instrct", r"was not downloaded before .the zoo has qwen3-4b-instruct, .*check the network")
     refused(tmp_path / "nowhere", "no folder .*nowhere; give a local checkpoint, a hub name, or a name of the zoo")
     refused("./nowhere", "no folder ./nowhere")
+    refused("nowhere.gguf", "no file nowhere.gguf; give the path of a .gguf file")
     monkeypatch.setattr(zoo.importlib.util, "find_spec", lambda name: None)
-    refused("organism", "shipped checkpoint of 'organism' is missing; restore it with git, or rebuild it: python -m organism.train")
+    refused(
+        "organism",
+        "shipped checkpoint of 'organism' is missing; restore it with git, or rebuild it: python -m organism.train",
+    )
+
+
+ANSWERS = {  # of a hub: path of the request -> status and error code
+    "/gated/model/resolve/main/config.json": (403, "GatedRepo"),
+    "/nobody/model/resolve/main/config.json": (401, "RepoNotFound"),
+    "/some/model/resolve/v7/config.json": (404, "RevisionNotFound"),
+}
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """A hub that refuses everything, each in its own way."""
+
+    def do_HEAD(self):
+        status, code = ANSWERS.get(self.path, (404, "EntryNotFound"))
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.end_headers()
+
+    do_GET = do_HEAD
+
+    def log_message(self, *args):
+        pass
+
+
+def test_what_a_hub_refuses_is_told_apart(tmp_path):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    script = (
+        "from emotion_concepts.errors import UserError\n"
+        "from emotion_concepts.lm.models import load_model\n"
+        "from emotion_suite.reruns import model_fingerprint\n"
+        "for act in (load_model, model_fingerprint):\n"
+        "    for name in ('gated/model', 'nobody/model', 'some/model@v7', 'some/text'):\n"
+        "        try: act(name)\n"
+        "        except UserError as e: print(e)\n"
+    )
+    env = os.environ | {
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0",
+        "PYTHONPATH": str(Path(zoo.__file__).parents[2]), "NO_PROXY": "127.0.0.1",
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    server.shutdown()
+    lines = done.stdout.splitlines()
+    assert len(lines) == 8 and lines[:4] == lines[4:], done.stderr
+    for line, words in zip(
+        lines,
+        (
+            "'gated/model': it is gated; accept its licence on its page at the hub, then log in here: hf auth login",
+            "'nobody/model': neither the zoo nor the hub has it; see ./run_all.sh models",
+            "'some/model@v7': the hub has the model, but not this revision; choose another after the @",
+            "'some/text': Unrecognized model in some/text. ",
+        ),
+    ):
+        assert line.startswith(f"cannot load model {words}")
+
+
+SMALL = dict(vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BertForMaskedLM(BertConfig(**SMALL)), r"\(bert, BertForMaskedLM\) is not a causal language model"),
+        (lambda: BertLMHeadModel(BertConfig(**SMALL)), r"\(bert, BertLMHeadModel\) is not a causal"),  # no is_decoder
+        (lambda: RobertaForMaskedLM(RobertaConfig(**SMALL)), r"\(roberta, RobertaForMaskedLM\) is not a causal"),
+        (lambda: Gemma3TextModel(Gemma3TextConfig(**SMALL)), r"\(gemma3_text, Gemma3TextModel\) is not a causal"),
+        (
+            lambda: T5ForConditionalGeneration(
+                T5Config(vocab_size=100, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+            ),
+            r"\(t5\) is an encoder-decoder model; choose a causal",
+        ),
+    ],
+)
+def test_what_does_not_write_is_refused(tmp_path, make, message, tokenizer):
+    make().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    refused(tmp_path, message, device="cpu")
+    with pytest.raises(UserError, match=message):
+        model_fingerprint(str(tmp_path))  # before a run begins
+
+
+def test_a_bert_that_was_made_a_decoder_is_one(tmp_path, tokenizer):
+    BertLMHeadModel(BertConfig(**SMALL | {"vocab_size": 400}, is_decoder=True)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert load_model(str(tmp_path), device="cpu").n_layers == 2
 
 
 def test_folders_without_configuration_or_weights(folder):
-    (folder / "model.safetensors").rename(folder / "model.gguf")
+    (folder / "model.safetensors").rename(folder / "model.pt")
     refused(folder, r"holds no weights \(\*\.safetensors\); download them")
     with pytest.raises(UserError, match="holds no weights"):
         locate(str(folder))  # before anything is loaded
@@ -105,6 +213,28 @@ def test_folders_without_configuration_or_weights(folder):
 def test_bad_dtype_and_device(folder):
     refused(folder, "unknown dtype 'int3'; choose one of float32, float16, bfloat16", dtype="int3")
     refused(folder, "cannot use device 'abacus': .*choose auto, cpu, cuda", device="abacus")
+    refused(folder, "cannot quantise to 3 bits; choose 8 or 4", quantise=3)
+    for device, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
+        if not there:
+            refused(folder, f"cannot use device '{device}': .*; choose auto, cpu, cuda, mps or spread", device=device)
+
+
+@pytest.mark.parametrize(
+    ("package", "options"),
+    [("accelerate", {"device": "spread"}), ("accelerate", {"quantise": 4}), ("bitsandbytes", {"quantise": 8})],
+)
+def test_missing_packages_are_named(folder, monkeypatch, package, options):
+    real = models.importlib.util.find_spec
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None if name == package else real(name))
+    refused(folder, f"needs the package {package}: pip install {package}", **{"device": "cpu"} | options)
+
+
+def test_spread_over_what_is_there(folder, tiny_llama, texts):
+    subject = load_model(str(folder), device="spread")
+    ids = torch.tensor([subject.encode(texts[0])])
+    with torch.no_grad():
+        got, want = subject.model(ids.to(subject.device)).logits.cpu(), tiny_llama.model(ids).logits
+    assert torch.allclose(got, want, atol=1e-4)
 
 
 @pytest.mark.parametrize(

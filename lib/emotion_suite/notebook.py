@@ -92,7 +92,7 @@ class Run:
         return bool(self.base_name)
 
     def base(self) -> Subject:
-        """The pretrained partner of the subject; :class:`UserError` if none was named, or it does not fit the subject."""
+        """The pretrained partner of the subject; :class:`UserError` if none was named, or it does not fit."""
         if not self.has_base:
             raise UserError(f"no pretrained partner of {self.subject.name} is known; name it with --base")
         base = self.load(self.base_name)

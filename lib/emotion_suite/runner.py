@@ -111,6 +111,7 @@ def run(args) -> int:
     shown = os.path.relpath(out, NOTEBOOKS) if out.is_relative_to(ROOT) and every[0].parent == NOTEBOOKS else str(out)
     given = {"model": _absolute(args.model), "base": _absolute(base), "dtype": args.dtype, "device": args.device}
     given |= {"system": args.system, "profile": args.profile, "out": shown}
+    given |= {"stories": _absolute(args.stories), "writer": args.writer, "writer_model": args.writer_model}
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the outputs; papermill can lose long ones (hazard 11)
     library, took, upstream, own, failures = library_hash(), {}, {}, [], {}
     for path in every:
@@ -243,6 +244,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--dtype", default="float32", choices=DTYPES, help="number format of the models' weights")
     p.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps, or spread over all devices")
     p.add_argument("--system", help="system prompt of every chat; '' for none (default: the template's own)")
+    p.add_argument("--stories", default="auto", help="auto, own (the model writes), shared (ours), or a corpus file")
+    p.add_argument("--writer", default="", metavar="URL", help="OpenAI-compatible server that writes the stories")
+    p.add_argument("--writer-model", default="", help="the writer's name on that server")
     p.add_argument("--profile", default="default", help="quick, default or paper")
     p.add_argument("--only", action="append", metavar="NN", help="run this notebook only (repeatable)")
     p.add_argument("--from", dest="start", metavar="NN", help="run this notebook and the later ones")
@@ -261,7 +265,8 @@ def complain(e: UserError) -> None:
 def main(argv=None) -> int:
     """Entry point; a user's mistake or a failing notebook is one line on stderr and exit status 1."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    commands = {"run": lambda options: run(parser().parse_args(options)), "test": test, "lab": lab, "models": models, "compare": compared}
+    commands = {"run": lambda options: run(parser().parse_args(options)), "models": models, "compare": compared}
+    commands |= {"test": test, "lab": lab}
     command = argv.pop(0) if argv and argv[0] in commands else "run"
     try:
         return commands[command](argv)
