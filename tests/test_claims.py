@@ -85,31 +85,31 @@ def test_ledger_judges_refuses_and_tabulates(tmp_path):
     with pytest.raises(UserError, match="nan"):
         ledger.judge("01.wish_baseline", float("nan"))
     table = ledger.table()
-    assert table.verdict.tolist() == ["met", "missed", "not judged", "not judged"]
-    assert table.note[2].startswith("this model") and table.null[0] == pytest.approx(1 / 171)
+    assert table.verdict.tolist() == ["met", "missed", *["not judged"] * 3]
+    assert table.note[3].startswith("this model") and table.null[0] == pytest.approx(1 / 171)
 
 
 def test_save_and_collect(tmp_path, tiny_llama):
     assert (collect(tmp_path).verdict == "not judged").all()
     ledger = Ledger("03", tiny_llama, tmp_path)
-    ledger.judge("03.pc1_pleasure", 0.9, n=45)
+    ledger.judge("03.rsa_layers", 0.9, n=45)
     path = ledger.save()
     record = json.loads(path.read_text())
     assert record["model_id"] == tiny_llama.model_id and record["notebook"] == "03"
     table = collect(tmp_path).set_index("id")
     assert {id for id in MARKS if id[:2] in claims.notebooks()} == set(table.index) and table.verdict[
-        "03.pc1_pleasure"
+        "03.rsa_layers"
     ] == "met"
     assert (table.verdict == "not judged").sum() == len(table) - 1
     assert table.note["01.top1"] == "notebook not run"
 
-    record["claims"][0]["mark"] = ">= 0.10"  # measured under another mark: it does not count
+    record["claims"][-1]["mark"] = ">= 0.10"  # measured under another mark: it does not count
     path.write_text(json.dumps(record))
     stale = collect(tmp_path).set_index("id")
-    assert stale.verdict["03.pc1_pleasure"] == "not judged" and ">= 0.10" in stale.note["03.pc1_pleasure"]
-    record["claims"][0] |= {"mark": MARKS["03.pc1_pleasure"], "unit": "Spearman"}  # nor another quantity
+    assert stale.verdict["03.rsa_layers"] == "not judged" and ">= 0.10" in stale.note["03.rsa_layers"]
+    record["claims"][-1] |= {"mark": MARKS["03.rsa_layers"], "unit": "Spearman"}  # nor another quantity
     path.write_text(json.dumps(record))
-    assert "Spearman" in collect(tmp_path).set_index("id").note["03.pc1_pleasure"]
+    assert "Spearman" in collect(tmp_path).set_index("id").note["03.rsa_layers"]
     path.write_text("{")
     with pytest.raises(UserError, match="damaged"):
         collect(tmp_path)
@@ -117,7 +117,7 @@ def test_save_and_collect(tmp_path, tiny_llama):
 
 def test_markdown_rounds_escapes_and_drops_empty_columns(tmp_path):
     ledger = Ledger("03", "m", tmp_path)
-    ledger.judge("03.pc1_pleasure", 0.91234, interval=(0.85, 0.95), note="a|b")
+    ledger.judge("03.rsa_layers", 0.91234, interval=(0.85, 0.95), note="a|b")
     text = markdown(ledger.table())
     lines = text.splitlines()
     assert "0.912" in text and "[0.85, 0.95]" in text and "a\\|b" in text and "| n |" not in lines[0]
@@ -153,30 +153,30 @@ def test_unwritable_folder(tmp_path):
 
 
 def test_results_of_another_model_do_not_count(tmp_path):
-    for notebook, id, model in (("03", "03.pc1_pleasure", "a:1"), ("04", "04.coupling", "b:2")):
+    for notebook, id, model in (("03", "03.rsa_layers", "a:1"), ("04", "04.coupling", "b:2")):
         ledger = Ledger(notebook, model, tmp_path)
         ledger.judge(id, 0.9)
         os.utime(ledger.save(), (0, int(notebook)))
     for model, mine, other in (
-        ("a:1", "03.pc1_pleasure", "04.coupling"),
-        ("b:2", "04.coupling", "03.pc1_pleasure"),
-        (None, "04.coupling", "03.pc1_pleasure"),  # what was saved last
+        ("a:1", "03.rsa_layers", "04.coupling"),
+        ("b:2", "04.coupling", "03.rsa_layers"),
+        (None, "04.coupling", "03.rsa_layers"),  # what was saved last
     ):
         table = collect(tmp_path, model).set_index("id")
         assert table.verdict[mine] == "met" and table.verdict[other] == "not judged" and table.value.notna().sum() == 1
         assert table.note[other] == "of another model; run this notebook again"
     assert claims.model_of(tmp_path, ["01", "03", "04"]) == "a:1" and claims.model_of(tmp_path, ["01"]) is None
     table = collect(tmp_path, "a:1", {"03": "notebook failed"}).set_index("id")
-    assert table.note["03.pc1_pleasure"] == "notebook failed" and table.note["01.top1"] == "notebook not run"
+    assert table.note["03.rsa_layers"] == "notebook failed" and table.note["01.top1"] == "notebook not run"
 
 
 def test_a_mark_that_is_met_within_the_null_is_said(tmp_path):
     note = lambda id, *args, **more: Ledger(id[:2], "m", tmp_path).judge(id, *args, **more)["note"]  # noqa: E731
-    assert note("03.pc1_pleasure", 0.85, null=0.85) == "not above its null"
+    assert note("03.rsa_layers", 0.85, null=0.85) == "not above its null"
     assert note("02.word_steering", 1.1, null=1.2, note="on 12 words") == "on 12 words; not above its null"
-    assert note("03.pc1_pleasure", 0.85, null=0.2) == note("03.pc1_pleasure", 0.85, null=float("nan")) == ""
-    assert note("03.pc1_pleasure", 0.7, null=0.9) == note("03.pc1_pleasure", 0.9, null="words") == ""  # missed, words
+    assert note("03.rsa_layers", 0.85, null=0.2) == note("03.rsa_layers", 0.85, null=float("nan")) == ""
+    assert note("03.rsa_layers", 0.7, null=0.9) == note("03.rsa_layers", 0.9, null="words") == ""  # missed, words
     assert note("01.wish_baseline", 0.5, null=0.6) == note("04.null_coupling", 0.1, null=0.2) == ""  # small is good
-    assert Ledger("03", "m", tmp_path).judge("03.pc1_pleasure", 0.85, null=0.9)["verdict"] == "met"
+    assert Ledger("03", "m", tmp_path).judge("03.rsa_layers", 0.85, null=0.9)["verdict"] == "met"
     assert Claim("01.x", "", "abs >= 0.5", "", "").within_null(-0.6, 0.7)
     assert not Claim("01.x", "", "abs >= 0.5", "", "").within_null(-0.8, 0.7)
