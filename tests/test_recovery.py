@@ -5,7 +5,6 @@ import pytest
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import early_warning as warning
 from emotion_concepts.experiments import emergence, recovery
-from emotion_concepts.experiments.post_training import shift, shift_by_layer
 
 EMOTIONS = [f"e{i}" for i in range(12)]
 
@@ -99,11 +98,3 @@ def test_warnings_are_graded_against_the_act():
     texts = ["I must pay now or lose it all" if a else "the kettle is on and the day is long" for a in acted]
     guess = warning.text_alone(texts[:100], acted[:100], texts[100:])
     assert guess[acted[100:]].min() > guess[~acted[100:]].max()
-
-
-def test_shift_is_post_minus_base_by_emotion_and_layer():
-    base, post = np.zeros((5, 3, 2)), np.zeros((5, 3, 2))
-    post[:, 1, 0] = 0.5
-    table = shift(base[:, 1], post[:, 1], ["calm", "sad"])
-    assert table["shift"].to_dict() == {"calm": 0.5, "sad": 0.0}
-    assert shift_by_layer(base, post) == pytest.approx([0, 0.25, 0])

@@ -80,7 +80,8 @@ def tone(subject: Subject, base: Subject, vectors: EmotionVectors, layer: int, w
     k, shifts = vectors.index(layer), []
     asked = [m for messages in materials.challenging().values() for m in messages], materials.neutral()["questions"]
     for messages in asked:
-        before, after = (post_training.reply_scores(m, vectors, messages)[:, k].mean(0) for m in (base, subject))
+        states = (post_training.reply_states(m, vectors, messages) for m in (base, subject))
+        before, after = (post_training.mean_readings(x, vectors)[k] for x in states)
         shifts.append(after - before)
     return {"tone of post-training, by probe": (np.log([weights[e] for e in vectors.emotions]), np.mean(shifts, 0))}
 
