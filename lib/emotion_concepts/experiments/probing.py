@@ -1,18 +1,13 @@
-"""Reading probes on prompts: messages that imply a feeling, graded numbers, and a corpus sweep (paper, section 1)."""
-
-from pathlib import Path
+"""Reading probes on prompts: messages that imply a feeling, and graded numbers (paper, section 1)."""
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from emotion_concepts.errors import UserError
 from emotion_concepts.lm.subject import Subject
-from emotion_concepts.reading.activations import at_reply, per_token
+from emotion_concepts.reading.activations import at_reply
 from emotion_concepts.reading.vectors import EmotionVectors
 from emotion_concepts.statistics import Estimate, bootstrap_ci
-
-PIECE = 150  # words of a text that is swept as one
 
 
 def message_scores(
@@ -142,44 +137,3 @@ def severity(subject: Subject, vectors: EmotionVectors, layer: int, pairs: list[
     scores = vectors.scores(at_reply(subject, told, [layer], progress=False)[:, 0], layer)
     grave, harmless = scores[:, vectors.emotions.index(emotion)].reshape(2, -1)
     return grave - harmless
-
-
-def folder_texts(folder) -> list[str]:
-    """Pieces of all ``.txt`` files in a folder and below: paragraphs, long ones cut after :data:`PIECE` words.
-
-    :class:`UserError` for a folder without such a file.
-    """
-    files = sorted(Path(folder).expanduser().rglob("*.txt"))
-    if not files:
-        raise UserError(f"{folder} holds no .txt file; give a folder of texts, or leave it empty for the corpus")
-    pieces = []
-    for path in files:
-        for paragraph in path.read_text(encoding="utf-8", errors="replace").split("\n\n"):
-            words = paragraph.split()
-            pieces += [" ".join(words[i : i + PIECE]) for i in range(0, len(words), PIECE)]
-    return [p for p in pieces if len(p.split()) > 3]
-
-
-def sweep(
-    subject: Subject, vectors: EmotionVectors, layer: int, texts: list[str], emotions, window: int = 24, top: int = 5
-):
-    """The snippets that activate each vector most: emotion, score, text number, tokens, token scores.
-
-    A text enters a vector's list once, by its highest window mean of token cosines.
-    """
-    best: dict[str, list] = {e: [] for e in emotions}
-    columns = [vectors.emotions.index(e) for e in emotions]
-    for number, text in enumerate(texts):
-        tokens, acts = per_token(subject, text, [layer])
-        scores = vectors.scores(acts[:, 0], layer)[:, columns]
-        scores[0] = 0  # the beginning-of-text token says nothing
-        w = min(window, len(scores))
-        means = np.stack([np.convolve(s, np.ones(w) / w, "valid") for s in scores.T])
-        for k, e in enumerate(emotions):
-            at = int(means[k].argmax())
-            best[e].append((means[k, at], number, tokens[at : at + w], scores[at : at + w, k]))
-    rows = []
-    for e in emotions:
-        for score, number, tokens, s in sorted(best[e], key=lambda r: -r[0])[:top]:
-            rows.append({"emotion": e, "score": score, "text": number, "tokens": tokens, "token_scores": s})
-    return pd.DataFrame(rows)
