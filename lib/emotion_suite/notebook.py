@@ -11,9 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.models import check_pair, load_model
 from emotion_concepts.lm.subject import Subject
+from emotion_concepts.reading.activations import pooled
+from emotion_concepts.reading.pooling import MeanFrom
 from emotion_concepts.reading.vectors import EmotionVectors
 from emotion_concepts.report.claims import Ledger, model_of, notebooks, number
 from emotion_concepts.report.results import save_figure, writable
@@ -53,15 +57,15 @@ class Run:
         """Say on the terminal how long a step of over a minute will take; see :func:`emotion_suite.estimate.announce`."""
         estimate.announce(self.subject, what, read, written, held)
 
-    def artefact(self, name: str) -> Path:
-        """Where a file of this run lies; a name without suffix is a folder (a store of activations).
+    def artefact(self, name: str, notebook: str = "") -> Path:
+        """Where a file of this run lies; a name without suffix is a folder (a store of activations), of ``notebook``.
 
         Each model, set of sizes and seed has a folder of its own, so that a run with others does not meet its numbers.
         """
         if Path(name).suffix:
             return self.out / name
         key = json.dumps([self.subject.model_id, self.settings, self.seed], sort_keys=True)
-        return self.out / "stores" / self.notebook / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        return self.out / "stores" / (notebook or self.notebook) / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
     def needs(self, name: str, notebook: str = DISCOVERY) -> Path:
         """The path of what an earlier notebook wrote; :class:`UserError` that says which to run if it is missing."""
@@ -77,6 +81,11 @@ class Run:
     def stories(self) -> Corpus:
         """The stories that notebook 01 let the subject write."""
         return Corpus.load(self.needs("stories.json"))
+
+    def story_activations(self) -> np.ndarray:
+        """The stories as notebook 01 pooled them, (stories, layers, width); read anew only if its store is gone."""
+        rule, store = MeanFrom(self.vectors().meta["skip"]), self.artefact("activations", DISCOVERY)
+        return pooled(self.subject, self.stories().texts, rule, store=store)
 
     def neutral(self) -> list[str]:
         """The neutral texts of notebook 01, whole chats."""
