@@ -54,7 +54,7 @@ class Run:
         return Image(data=light, alt=caption)
 
     def expect(self, what: str, read: int = 0, written: int = 0, held: int = 0) -> None:
-        """Say on the terminal how long a step of over a minute will take; see :func:`emotion_suite.estimate.announce`."""
+        """Say on the terminal how long a step of over a minute will take; see ``emotion_suite.estimate.announce``."""
         estimate.announce(self.subject, what, read, written, held)
 
     def artefact(self, name: str, notebook: str = "") -> Path:
@@ -65,7 +65,8 @@ class Run:
         if Path(name).suffix:
             return self.out / name
         key = json.dumps([self.subject.model_id, self.settings, self.seed], sort_keys=True)
-        return self.out / "stores" / (notebook or self.notebook) / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(key.encode()).hexdigest()[:8]
+        return self.out / "stores" / (notebook or self.notebook) / f"{name}-{digest}"
 
     def needs(self, name: str, notebook: str = DISCOVERY) -> Path:
         """The path of what an earlier notebook wrote; :class:`UserError` that says which to run if it is missing."""
