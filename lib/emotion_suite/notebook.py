@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,13 +59,9 @@ class Run:
     def artefact(self, name: str, notebook: str = "") -> Path:
         """Where a file of this run lies; a name without suffix is a folder (a store of activations), of ``notebook``.
 
-        Each model, set of sizes and seed has a folder of its own, so that a run with others does not meet its numbers.
+        A store keeps numbers of other models and texts apart by itself (:class:`~emotion_concepts.reading.shards.Shards`).
         """
-        if Path(name).suffix:
-            return self.out / name
-        key = json.dumps([self.subject.model_id, self.settings, self.seed], sort_keys=True)
-        digest = hashlib.sha256(key.encode()).hexdigest()[:8]
-        return self.out / "stores" / (notebook or self.notebook) / f"{name}-{digest}"
+        return self.out / name if Path(name).suffix else self.out / "stores" / (notebook or self.notebook) / name
 
     def needs(self, name: str, notebook: str = DISCOVERY) -> Path:
         """The path of what an earlier notebook wrote; :class:`UserError` that says which to run if it is missing."""
