@@ -41,7 +41,7 @@ def chain(tmp_path, monkeypatch):
     )
     model = tmp_path / "model"
     model.mkdir()
-    (model / "config.json").write_text("{}")
+    (model / "config.json").write_text('{"model_type": "llama"}')
     save_file({"x": torch.zeros(3)}, model / "model.safetensors")
     monkeypatch.setattr(runner, "NOTEBOOKS", folder)
     monkeypatch.setattr(runner, "library_hash", lambda: "0")
@@ -331,7 +331,7 @@ def test_a_notebook_without_exercises_is_not_tested_silently(chain, monkeypatch,
 
 
 def test_a_large_weight_file_counts_as_a_whole(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     weights = torch.zeros(1 << 19)  # 2 MiB
     save_file({"x": weights}, tmp_path / "model.safetensors")
     seen = [reruns.model_fingerprint(str(tmp_path)), reruns.model_fingerprint(str(tmp_path))]
@@ -341,7 +341,7 @@ def test_a_large_weight_file_counts_as_a_whole(tmp_path):
 
 
 def test_an_unchanged_file_is_read_once(tmp_path, monkeypatch):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     save_file({"x": torch.zeros(3)}, tmp_path / "model.safetensors")
     first = reruns.model_fingerprint(str(tmp_path))
     monkeypatch.setattr(reruns.hashlib, "file_digest", None)
