@@ -11,6 +11,7 @@ from emotion_concepts.experiments import elo, preferences
 from emotion_concepts.experiments.preferences import ChoiceSet, choice_probabilities, half_split, ordered_pairs
 from emotion_concepts.lm import scoring
 from emotion_concepts.lm.generation import generate
+from emotion_concepts.lm.head import Head
 from emotion_concepts.lm.prompts import PromptFormat
 from emotion_concepts.lm.scoring import next_logits, token_nats
 from emotion_concepts.lm.shared_prefix import Prompt, grouped_log_probs, grouped_logits
@@ -32,10 +33,10 @@ CHOICES = ChoiceSet(
 PAIRS = ordered_pairs(5)
 
 
-def plain(subject, pair, vector=None, hot=(), strength=0.0, layer=1):
+def plain(subject, pair, vector=None, hot=(), strength=0.0, layer=1, choices=CHOICES):
     """One prompt at a time, without shared prefixes."""
-    text, spans = preferences.choice_prompt(subject, CHOICES, *pair)
-    ids = preferences.letter_tokens(subject, CHOICES)
+    text, spans = preferences.choice_prompt(subject, choices, *pair)
+    ids = preferences.letter_tokens(subject, choices)
     mine = [s for s, x in zip(spans, pair) if x in hot]
 
     def steering(rows, lengths, width):
@@ -81,11 +82,84 @@ def test_elo_recovers_known_strengths():
         elo.ratings(np.full((3, 3), np.nan))
 
 
-def test_ratings_can_be_sorted_and_filtered(tiny):
-    """pandas compares ``attrs`` when it combines tables, so they must be plain values."""
-    table = preferences.elo(tiny, CHOICES)
-    assert table.nsmallest(2, "elo").elo.is_monotonic_increasing
-    assert elo.rating_intervals(table.attrs["wins"]).shape == (5, 2)
+def test_ratings_stand_beside_hard_wins(tiny_llama):
+    table = preferences.elo(tiny_llama, CHOICES)
+    assert table.nsmallest(2, "elo").elo.is_monotonic_increasing and table.beaten.between(0, 1).all()
+    assert ((table.lo <= table.elo) & (table.elo <= table.hi)).all()
+
+
+def test_hard_wins_count_opponents_of_other_groups_alone():
+    wins = np.array([[0.5, 0.9, 0.51, 0.5], [0.1, 0.5, 0.6, 0.6], [0.49, 0.4, 0.5, 0.9], [0.5, 0.4, 0.1, 0.5]])
+    assert elo.beaten(wins, ["a", "a", "b", "b"]).tolist() == [0.75, 1.0, 0.0, 0.25]
+    played = ~np.eye(4, dtype=bool)
+    played[0, 3] = played[3, 0] = False
+    assert elo.beaten(wins, ["a", "a", "b", "b"], played).tolist() == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_games_average_both_orders_and_keep_to_pairs_played():
+    games = elo.Games(3, [(0, 1), (1, 0), (0, 2)], np.array([2.0, 1.0, 3.0]))
+    assert games.played.tolist() == [[False, True, False], [True, False, False], [False, False, False]]
+    p = 1 / (1 + np.exp(-np.array([2.0, 1.0, 3.0])))
+    assert games.wins[0, 1] == pytest.approx((p[0] + 1 - p[1]) / 2) and np.isnan(games.wins[0, 2])
+    assert games.wins[1, 0] == pytest.approx(1 - games.wins[0, 1]) and games.first_chosen == pytest.approx(p.mean())
+    with pytest.raises(UserError, match="NaN"):
+        elo.ratings(games.wins)
+    assert elo.ratings(games.wins, games.played)[2] == pytest.approx(1500)
+
+
+@pytest.mark.parametrize("n, opponents", [(32, 12), (9, 4), (8, 2)])
+def test_each_item_meets_as_many_opponents_as_asked(n, opponents):
+    pairs = preferences.balanced_pairs(n, opponents, seed=3)
+    assert np.bincount([i for i, _ in pairs], minlength=n).tolist() == [opponents] * n
+    assert len(set(pairs)) == len(pairs) and {(j, i) for i, j in pairs} == set(pairs)
+    reached = {0}
+    for _ in range(n):
+        reached |= {j for i, j in pairs if i in reached}
+    assert reached == set(range(n))  # no group plays apart
+    assert pairs == preferences.balanced_pairs(n, opponents, seed=3)
+    assert preferences.balanced_pairs(n, n - 1) == ordered_pairs(n)
+    assert preferences.balanced_pairs(32, 12, 0) != preferences.balanced_pairs(32, 12, 1)
+
+
+def test_sparse_pairs_share_the_questions_beginning_alone(tiny_llama, monkeypatch):
+    """Whatever is shared, the numbers are the same; a first activity is read ahead only where that saves tokens."""
+    v, hot, seen = np.random.default_rng(1).normal(size=tiny_llama.width).astype(np.float32), {0, 2}, []
+    run = preferences.grouped_logits
+    monkeypatch.setattr(
+        preferences, "grouped_logits", lambda s, prompts, *a: seen.append(prompts) or run(s, prompts, *a)
+    )
+    short = replace(CHOICES, choose="{a} (A) or {b} (B)?")
+    for pairs in ([(0, 1), (2, 1), (1, 0), (3, 4)], PAIRS):
+        steering = [Condition(v, 0.5)], [hot], [1], np.full(3, 2.0)
+        got = choice_probabilities(tiny_llama, short, pairs, *steering)[0]
+        want = [plain(tiny_llama, p, v, hot, 0.5, choices=short) for p in pairs]
+        assert np.abs(got - want).max() < 1e-4 and np.std(want) > 1e-3
+    few, many = (len({p.group for p in prompts}) for prompts in seen)
+    assert few == 4 - 1 and many == 2 * len(CHOICES.activities)  # by what is steered; also by first activity
+
+
+def test_the_letters_share_of_all_answers(tiny):
+    text, _ = preferences.choice_prompt(tiny, CHOICES, 0, 1)
+    p = torch.softmax(torch.tensor(next_logits(tiny, [text])[0]).double(), 0)
+    want = float(p[preferences.letter_tokens(tiny, CHOICES)].sum())
+    got = preferences.letter_share(tiny, CHOICES, [(0, 1), (3, 2)])
+    assert got.shape == (1, 2) and got[0, 0] == pytest.approx(want, rel=1e-3) and 0 < want < 1
+    v = np.random.default_rng(0).normal(size=tiny.width).astype(np.float32)  # layer norms take a constant away
+    steered = preferences.letter_share(
+        tiny, CHOICES, [(0, 1)], [None, Condition(v, 0.9)], [{0}] * 2, [1], np.full(3, 2.0)
+    )
+    assert steered[0, 0] == pytest.approx(want, rel=1e-3) and steered[1, 0] != pytest.approx(want, rel=1e-5)
+
+
+def test_shifts_of_each_steered_activity(tiny_llama):
+    v = {"one": np.ones(tiny_llama.width, np.float32)}
+    norms = np.full(3, 2.0)
+    table = preferences.activity_shifts(tiny_llama, CHOICES, v, 0.5, [1], norms, seed=0)
+    assert list(table.columns) == [CHOICES.activities[i] for i in sorted(half_split(CHOICES, 0))]
+    mean = preferences.steering_shift(tiny_llama, CHOICES, v, 0.5, [1], norms, seed=0)
+    assert mean.one == pytest.approx(table.loc["one"].mean()) and abs(mean.one) > 0.01
+    still = preferences.steering_shift(tiny_llama, CHOICES, v, 0.0, [1], norms, seed=0)
+    assert still.one == pytest.approx(0, abs=1e-6)
 
 
 def test_half_split_is_seeded_and_balanced():
@@ -106,7 +180,10 @@ def test_thinning_keeps_every_category():
     choices = ChoiceSet([f"a{i}" for i in range(64)], [f"c{i // 8}" for i in range(64)], "{a} or {b}?", "{x}?")
     few = preferences.thinned(choices, 32)
     assert len(few.activities) == 32 and all(few.categories.count(c) == 4 for c in set(choices.categories))
-    assert preferences.thinned(choices, 64) == choices
+    assert preferences.thinned(choices, 64) == choices == preferences.thinned(choices, 500)
+    for n in (8, 20, 50):  # whatever is asked for, all categories keep equally many
+        kept = preferences.thinned(choices, n).categories
+        assert len({kept.count(c) for c in set(choices.categories)}) == 1 and abs(len(kept) - n) <= 4
 
 
 def test_steered_activities_meet_as_many_rivals_as_asked():
@@ -160,10 +237,9 @@ def test_the_organism_reads_its_choice_after_a_bracket(organism):
 
 
 def test_few_positions_at_a_time_give_the_same_probabilities(tiny, texts, monkeypatch):
-    want, seen = token_nats(tiny, texts), []
+    want, seen, head = token_nats(tiny, texts), [], Head.__call__
     monkeypatch.setattr(scoring, "LOGITS_BUDGET", 7 * 400 + 5)  # seven positions of this vocabulary
-    head = tiny.head
-    monkeypatch.setitem(vars(tiny), "head", lambda h, ids=None: seen.append(len(h)) or head(h, ids))
+    monkeypatch.setattr(Head, "__call__", lambda self, h, ids=None: seen.append(len(h)) or head(self, h, ids))
     got = token_nats(tiny, texts)
     assert max(seen) == 7 and sum(seen) == sum(map(len, want))
     assert all(np.allclose(g, w, atol=1e-5) for g, w in zip(got, want, strict=True))

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.experiments.elo import order_averaged, ratings
+from emotion_concepts.experiments.elo import Games, beaten, rating_intervals, ratings
 from emotion_concepts.lm.shared_prefix import Prompt, grouped_logits
 from emotion_concepts.lm.steering import Condition
 from emotion_concepts.lm.subject import Subject
@@ -32,26 +33,29 @@ class ChoiceSet:
             raise UserError("preferences need at least two different activities")
 
 
-def opening(subject: Subject, choices: ChoiceSet) -> tuple[str, list[int]]:
-    """The first prefill after which each letter is one token of its own, and the letters' ids.
+def opening_of(subject: Subject, question: str, prefills, answers) -> tuple[str, list[int]]:
+    """The first of ``prefills`` after which each of ``answers`` is one token of its own, and these tokens' ids.
 
     Some tokenisers write "(A" as one token, so that nothing can be read after "(". :class:`UserError` if no prefill
     serves.
     """
+    for prefill in prefills:
+        prompt = subject.prompt.chat(question, prefill)
+        head, wholes = subject.encode(prompt), [subject.encode(prompt + answer) for answer in answers]
+        if all(whole[:-1] == head for whole in wholes):
+            return prefill, [whole[-1] for whole in wholes]
+    raise UserError(
+        f"{' or '.join(map(repr, answers))} is not one token after any of {prefills} for {subject.name}; "
+        "choose other letters or prefills"
+    )
+
+
+def opening(subject: Subject, choices: ChoiceSet) -> tuple[str, list[int]]:
+    """How the reply to a choice is begun, and the letters' token ids; see :func:`opening_of`."""
     key = subject.prompt  # with its tokeniser all that the answer hangs on
     if key not in choices.openings:
-        for prefill in choices.prefills:
-            prompt = subject.prompt.chat(choices.choose.format(a="x", b="y"), prefill)
-            head, wholes = subject.encode(prompt), [subject.encode(prompt + letter) for letter in choices.letters]
-            if all(whole[:-1] == head for whole in wholes):
-                choices.openings[key] = prefill, [whole[-1] for whole in wholes]
-                break
-        else:
-            a, b = choices.letters
-            raise UserError(
-                f"{a!r} or {b!r} is not one token after any of {choices.prefills} for {subject.name}; "
-                "choose other letters or prefills"
-            )
+        question = choices.choose.format(a="x", b="y")
+        choices.openings[key] = opening_of(subject, question, choices.prefills, choices.letters)
     return choices.openings[key]
 
 
@@ -65,7 +69,63 @@ def ordered_pairs(n: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(n) for j in range(n) if i != j]
 
 
-def choice_probabilities(
+def balanced_pairs(n: int, opponents: int, seed: int = 0) -> list[tuple[int, int]]:
+    """Ordered pairs in which each of n items meets about ``opponents`` others, all equally many, in both orders.
+
+    The items stand in a seeded circle and meet those at a few seeded distances, one place on among them, so that no
+    group of items plays apart from the rest.
+    """
+    if opponents >= n - 1:
+        return ordered_pairs(n)
+    rng = np.random.default_rng([seed, 2])
+    circle, far = rng.permutation(n), rng.permutation(np.arange(2, (n + 1) // 2))
+    steps = [1, *far[: max(0, opponents // 2 - 1)]]
+    met = {(circle[k], circle[(k + s) % n]) for k in range(n) for s in steps}
+    return sorted((int(i), int(j)) for pair in met for i, j in (pair, pair[::-1]))
+
+
+@dataclass
+class _Questions:
+    """Prompts for :func:`grouped_logits`; ``slot[c, k]`` is the prompt of pair k under condition c."""
+
+    prompts: list[Prompt]
+    conditions: list[Condition | None]  # of each group
+    slot: np.ndarray
+
+    def ask(self, subject: Subject, token_ids, layers, norms) -> np.ndarray:
+        """Logits after each prompt, float64 (prompts, tokens)."""
+        return grouped_logits(subject, self.prompts, token_ids, self.conditions, layers, norms).astype(np.float64)
+
+
+def _questions(subject: Subject, choices: ChoiceSet, pairs, conditions, steered) -> _Questions:
+    """The prompts of all pairs under all conditions; those without a steered activity are read once.
+
+    Prompts share what they have in common: the question's beginning and, where a first activity meets enough others
+    for it to save tokens, that activity.
+    """
+    conditions, steered = (conditions or [None]), (steered or [set()])
+    texts = {pair: choice_prompt(subject, choices, *pair) for pair in dict.fromkeys(pairs)}
+    (start, end), meets = next(iter(texts.values()))[1][0], len(texts) / len({i for i, _ in texts})
+    by_first = (meets - 1) * (end - start) > start
+    prompts, group_conditions, group_of, index = [], [], {}, {}
+    slot = np.empty((len(conditions), len(pairs)), dtype=int)
+    for c, condition in enumerate(conditions):
+        for k, pair in enumerate(pairs):
+            hot = tuple(x in steered[c] for x in pair) if condition else (False, False)
+            own = c if any(hot) else None
+            if (own, pair) not in index:
+                text, spans = texts[pair]
+                # what is shared must be steered alike
+                g = group_of.setdefault((own, hot, pair[0] if by_first else None), len(group_of))
+                if g == len(group_conditions):
+                    group_conditions.append(condition if any(hot) else None)
+                index[own, pair] = len(prompts)
+                prompts.append(Prompt(text, g, tuple(s for s, h in zip(spans, hot) if h)))
+            slot[c, k] = index[own, pair]
+    return _Questions(prompts, group_conditions, slot)
+
+
+def letter_logits(
     subject: Subject,
     choices: ChoiceSet,
     pairs: list[tuple[int, int]],
@@ -74,33 +134,33 @@ def choice_probabilities(
     layers=None,
     norms=None,
 ) -> np.ndarray:
-    """P(first is chosen) for each pair, (conditions or 1, pairs): softmax over the two letters' logits.
+    """Logit in nats of the first activity's letter over the second's, float64 (conditions or 1, pairs).
 
     Under ``conditions[c]`` the tokens of the activities in ``steered[c]`` are steered wherever they stand in the
-    prompt. Prompts with the same first activity and condition share what they have in common.
+    prompt.
     """
-    conditions_, steered = (conditions or [None]), (steered or [set()])
-    spans_cache, prompts, group_conditions = {}, [], []
-    group_of: dict[tuple, int] = {}
-    slot, index = np.empty((len(conditions_), len(pairs)), dtype=int), {}
-    for c, condition in enumerate(conditions_):
-        for k, (i, j) in enumerate(pairs):
-            hot = tuple(x in steered[c] for x in (i, j)) if condition else (False, False)
-            # a prompt without a steered activity is the same under every condition: read once
-            key = (c if any(hot) else None, i, j)
-            if key not in index:
-                if (i, j) not in spans_cache:
-                    spans_cache[i, j] = choice_prompt(subject, choices, i, j)
-                text, spans = spans_cache[i, j]
-                g = group_of.setdefault((key[0], i, hot), len(group_of))
-                if g == len(group_conditions):
-                    group_conditions.append(condition if any(hot) else None)
-                index[key] = len(prompts)
-                prompts.append(Prompt(text, g, tuple(s for s, h in zip(spans, hot) if h)))
-            slot[c, k] = index[key]
-    logits = grouped_logits(subject, prompts, letter_tokens(subject, choices), group_conditions, layers, norms)
-    p = 1 / (1 + np.exp(-(logits[:, 0].astype(np.float64) - logits[:, 1])))
-    return p[slot]
+    questions = _questions(subject, choices, pairs, conditions, steered)
+    logits = questions.ask(subject, letter_tokens(subject, choices), layers, norms)
+    return (logits[:, 0] - logits[:, 1])[questions.slot]
+
+
+def choice_probabilities(subject: Subject, choices: ChoiceSet, pairs: list[tuple[int, int]], *steering) -> np.ndarray:
+    """P(first is chosen) for each pair, (conditions or 1, pairs): softmax over the two letters' logits.
+
+    ``steering`` as in :func:`letter_logits`.
+    """
+    return 1 / (1 + np.exp(-letter_logits(subject, choices, pairs, *steering)))
+
+
+def letter_share(subject: Subject, choices: ChoiceSet, pairs: list[tuple[int, int]], *steering) -> np.ndarray:
+    """P(the answer is one of the two letters at all), (conditions or 1, pairs); ``steering`` as above.
+
+    Where it is small, the two letters' logits compare what the model would not say.
+    """
+    questions = _questions(subject, choices, pairs, *(steering[:2] or (None, None)))
+    logits = questions.ask(subject, None, *(steering[2:] or (None, None)))
+    letters = logits[:, letter_tokens(subject, choices)]
+    return np.exp(logsumexp(letters, axis=1) - logsumexp(logits, axis=1))[questions.slot]
 
 
 def choice_prompt(subject: Subject, choices: ChoiceSet, i: int, j: int):
@@ -112,22 +172,23 @@ def choice_prompt(subject: Subject, choices: ChoiceSet, i: int, j: int):
     return text, (first, second)
 
 
-def win_matrix(n: int, pairs: list[tuple[int, int]], p_first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Order-averaged probability that i beats j, (n, n), and which pairs were played both ways, (n, n) bool."""
-    m = np.full((n, n), np.nan)
-    for (i, j), p in zip(pairs, p_first):
-        m[i, j] = p
-    return order_averaged(m), np.isfinite(m) & np.isfinite(m.T)
+def play(subject: Subject, choices: ChoiceSet, pairs: list[tuple[int, int]]) -> Games:
+    """The unsteered choices of these pairs."""
+    return Games(len(choices.activities), pairs, letter_logits(subject, choices, pairs)[0])
+
+
+def rated(choices: ChoiceSet, games: Games) -> pd.DataFrame:
+    """Ratings of the activities: activity, category, elo, lo, hi (95 % over opponents), beaten (share of hard wins)."""
+    wins, played = games.wins, games.played
+    lo, hi = rating_intervals(wins, played).T
+    hard = beaten(wins, choices.categories, played)
+    columns = {"elo": ratings(wins, played), "lo": lo, "hi": hi, "beaten": hard}
+    return pd.DataFrame({"activity": choices.activities, "category": choices.categories} | columns)
 
 
 def elo(subject: Subject, choices: ChoiceSet) -> pd.DataFrame:
-    """Baseline ratings over all ordered pairs: activity, category, elo; ``attrs`` keep wins and position bias."""
-    pairs = ordered_pairs(len(choices.activities))
-    p = choice_probabilities(subject, choices, pairs)[0]
-    wins, _ = win_matrix(len(choices.activities), pairs, p)
-    table = pd.DataFrame({"activity": choices.activities, "category": choices.categories, "elo": ratings(wins)})
-    table.attrs |= {"wins": wins.tolist(), "first_chosen": float(p.mean()), "pairs": len(pairs)}
-    return table
+    """:func:`rated` over all ordered pairs."""
+    return rated(choices, play(subject, choices, ordered_pairs(len(choices.activities))))
 
 
 def activity_activations(subject: Subject, choices: ChoiceSet, layers=None) -> np.ndarray:
@@ -149,9 +210,13 @@ def probe_correlations(acts: np.ndarray, vectors: EmotionVectors, layer: int, sc
 
 
 def thinned(choices: ChoiceSet, n: int) -> ChoiceSet:
-    """About ``n`` of the activities, evenly spaced in their order, so that every category keeps its share."""
-    step = max(1, len(choices.activities) // n)
-    return replace(choices, activities=choices.activities[::step], categories=choices.categories[::step])
+    """About ``n`` of the activities, equally many of every category, evenly spaced in their order."""
+    kinds = list(dict.fromkeys(choices.categories))
+    members = {kind: [i for i, c in enumerate(choices.categories) if c == kind] for kind in kinds}
+    each = max(1, round(n / len(kinds)))
+    kept = sorted({m[k * len(m) // each] for m in members.values() for k in range(each)})
+    columns = {name: [getattr(choices, name)[i] for i in kept] for name in ("activities", "categories")}
+    return replace(choices, **columns)
 
 
 def half_split(choices: ChoiceSet, seed: int) -> set[int]:
@@ -177,32 +242,27 @@ def steered_pairs(n: int, hot: set[int], rivals: int | str, seed: int) -> list[t
     return [(i, j) for i, j in ordered_pairs(n) if j in meets.get(i, ()) or i in meets.get(j, ())]
 
 
-def steering_shift(
-    subject: Subject,
-    choices: ChoiceSet,
-    directions: dict[str, object],
-    strength: float,
-    layers,
-    norms,
-    seed: int = 0,
-    rivals: int | str = "unsteered",
-) -> pd.Series:
-    """Mean Elo change of the steered half of the activities under each direction (name -> vector).
+def activity_shifts(
+    subject: Subject, choices: ChoiceSet, directions: dict[str, object], strength: float, layers, norms,
+    seed: int = 0, rivals: int | str = "unsteered",
+) -> pd.DataFrame:  # fmt: skip
+    """Elo change of each steered activity (columns) under each direction (name -> vector; rows).
 
-    The same pairs are rated with and without steering: see :func:`steered_pairs`.
+    Half of the activities are steered (:func:`half_split`); the same pairs (:func:`steered_pairs`) are rated with and
+    without.
     """
     n, hot = len(choices.activities), half_split(choices, seed)
     pairs = steered_pairs(n, hot, rivals, seed)
-    conditions = [Condition(v, strength) for v in directions.values()]
-    base = choice_probabilities(subject, choices, pairs)[0]
-    wins, played = win_matrix(n, pairs, base)
-    before = ratings(wins, played)
-    shift = {}
-    p = choice_probabilities(subject, choices, pairs, conditions, [hot] * len(conditions), layers, norms)
-    for name, row in zip(directions, p):
-        wins, _ = win_matrix(n, pairs, row)
-        shift[name] = (ratings(wins, played) - before)[sorted(hot)].mean()
-    return pd.Series(shift, name="elo_shift")
+    conditions = [None, *(Condition(v, strength) for v in directions.values())]
+    logits = letter_logits(subject, choices, pairs, conditions, [hot] * len(conditions), layers, norms)
+    before, *after = (ratings(g.wins, g.played) for g in (Games(n, pairs, row) for row in logits))
+    mine = sorted(hot)
+    return pd.DataFrame([(x - before)[mine] for x in after], list(directions), [choices.activities[i] for i in mine])
+
+
+def steering_shift(subject: Subject, choices: ChoiceSet, directions: dict[str, object], *args, **options) -> pd.Series:
+    """Mean Elo change of the steered half of the activities under each direction; see :func:`activity_shifts`."""
+    return activity_shifts(subject, choices, directions, *args, **options).mean(axis=1).rename("elo_shift")
 
 
 def layer_bands(n_layers: int) -> list[list[int]]:
@@ -217,9 +277,13 @@ def scan_bands(
 ) -> tuple[pd.DataFrame, list[int]]:  # fmt: skip
     """Elo shift under each of ``pair`` by band (index: its first layer), and the band that parts the two most.
 
-    Meant for one split of the activities (``seed``); report on others.
+    Meant for one split of the activities (``seed``); report on others. Bands with layers that ``vectors`` lack are
+    left out.
     """
-    bands, shifts = layer_bands(subject.n_layers), {}
+    bands = [band for band in layer_bands(subject.n_layers) if set(band) <= set(vectors.layers)]
+    if not bands:
+        raise UserError("the vectors hold no whole band of layers to steer; extract them at all layers")
+    shifts = {}
     for band in bands:
         directions = {e: {k: vectors.of(e, k) for k in band} for e in pair}
         shifts[band[0]] = steering_shift(subject, choices, directions, strength, band, norms, seed, rivals)
