@@ -9,6 +9,12 @@ from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
 from emotion_concepts.statistics import pearson, rsa
 
 
+def first_of_each(emotions: list[str], n: int) -> np.ndarray:
+    """Numbers of the first ``n`` stories of each emotion, in the order of the emotions, (stories,)."""
+    labels = np.array(emotions)
+    return np.concatenate([np.flatnonzero(labels == e)[:n] for e in np.unique(labels)])
+
+
 def truth_matrix(truth: dict, emotions: list[str]) -> np.ndarray:
     """Planted similarity in the order of ``emotions``."""
     order = [truth["emotions"].index(e) for e in emotions]
