@@ -144,11 +144,14 @@ def test_the_letters_share_of_all_answers(tiny):
     want = float(p[preferences.letter_tokens(tiny, CHOICES)].sum())
     got = preferences.letter_share(tiny, CHOICES, [(0, 1), (3, 2)])
     assert got.shape == (1, 2) and got[0, 0] == pytest.approx(want, rel=1e-3) and 0 < want < 1
-    v = np.random.default_rng(0).normal(size=tiny.width).astype(np.float32)  # layer norms take a constant away
-    steered = preferences.letter_share(
-        tiny, CHOICES, [(0, 1)], [None, Condition(v, 0.9)], [{0}] * 2, [1], np.full(3, 2.0)
-    )
-    assert steered[0, 0] == pytest.approx(want, rel=1e-3) and steered[1, 0] != pytest.approx(want, rel=1e-5)
+
+
+def test_the_letters_share_under_steering(tiny_llama):
+    v = np.random.default_rng(0).normal(size=tiny_llama.width).astype(np.float32)
+    conditions = [None, Condition(v, 0.9)]
+    rest, steered = preferences.letter_share(tiny_llama, CHOICES, [(0, 1)], conditions, [{0}] * 2, [1], np.full(3, 2.0))
+    assert rest == pytest.approx(preferences.letter_share(tiny_llama, CHOICES, [(0, 1)])[0], rel=1e-3)
+    assert steered != pytest.approx(rest, rel=1e-2)
 
 
 def test_shifts_of_each_steered_activity(tiny_llama):
