@@ -22,8 +22,11 @@ Options of run:
   --profile P    quick, default or paper: how large the run is
   --only NN      this notebook only, such as 03 (repeatable)
   --from NN      this notebook and the later ones
+  --stories S    who writes the stories: auto (default), own (the model), shared (the corpus of this repository), or
+                 a corpus file; --writer URL: an OpenAI-compatible server (--writer-model NAME)
   --param k=v    set a parameter of a notebook (repeatable)
   --out DIR      folder for results (default: runs/<model>/<profile>)
+  --keep         copy the numbers of the run to results/<model>/<profile>
   --fresh        delete earlier results of the chosen notebooks first
 
 An active environment that holds the packages of pyproject.toml is used; otherwise .venv is made here, once, with the

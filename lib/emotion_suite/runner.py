@@ -1,8 +1,9 @@
 """Runs the chain of notebooks, the tests, or JupyterLab; ``./run_all.sh`` calls it.
 
     ./run_all.sh [run] [--model M] [--base M] [--dtype float32] [--profile quick|default|paper] [--only 03]
-                       [--from 02] [--param k=v] [--out DIR] [--fresh]
+                       [--from 02] [--stories S] [--param k=v] [--out DIR] [--keep] [--fresh]
     ./run_all.sh models [word of a name]
+    ./run_all.sh compare [A B ...]
     ./run_all.sh test [options for pytest]
     ./run_all.sh lab [options for jupyter lab]
 
