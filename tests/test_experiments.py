@@ -3,16 +3,17 @@ import pandas as pd
 import pytest
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.experiments import classification, geometry, lens, probing
+from emotion_concepts.experiments import classification, lens, probing, sweeping, word_dose
 from emotion_concepts.experiments.coherence import coherence
 from emotion_concepts.lm.models import load_model
 from emotion_concepts.lm.scoring import perplexity
 from emotion_concepts.outcomes.graders import repetition
-from emotion_concepts.reading.activations import mean_norm
+from emotion_concepts.reading.activations import at_reply, mean_norm, per_token
 from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
 from emotion_concepts.report.heatmap import token_html
 from emotion_concepts.statistics import random_directions
 from emotion_concepts.texts.published import emotion_words, norms
+from emotion_concepts.texts.shared import shared_stories, shared_topics
 
 EMOTIONS = ["afraid", "calm", "happy", "sad"]
 
@@ -50,7 +51,7 @@ def test_word_steering_raises_the_word_along_its_unembedding(tiny_llama):
     change, null = lens.word_steering(
         tiny_llama, vs, ["calm"], ["He feels"], 1.0, [2], norms_, rng.normal(size=(3, 32)) / 6
     )
-    assert change.loc["calm", "calm"] > 0.5 > np.abs(null).mean() - 5
+    assert change.loc["calm", "calm"] > 0.5 and change.loc["calm", "calm"] > null.max()
     assert null.shape == (3, 1)
 
 
@@ -90,48 +91,119 @@ def test_valence_axis_points_from_bad_to_good():
     assert axis[2] > axis[1] > 0 > axis[3] > axis[0]
 
 
-def test_scenarios_and_intensity(tiny_llama, vectors):
-    m = probing.scenario_matrix(tiny_llama, vectors, 1, {e: f"I saw the {e[0]} boat." for e in EMOTIONS})
-    assert m.shape == (4, 4) and m.abs().max().max() <= 1
+def frame(scores, implied):
+    return probing.on_columns(np.asarray(scores, float), EMOTIONS, implied)
+
+
+def test_messages_are_scored_by_the_probes_of_what_they_imply(tiny_llama, vectors):
+    told = {e: [f"I saw the {e[0]} boat.", f"We met at the {e[0]} pier."] for e in ("calm", "sad")}
+    scores = probing.message_scores(tiny_llama, vectors, 1, told)
+    assert list(scores.index) == ["calm", "calm", "sad", "sad"] and list(scores.columns) == ["calm", "sad"]
+    acts = at_reply(tiny_llama, [told["sad"][1]], [1], progress=False)[:, 0]
+    assert scores["calm"].iloc[3] == pytest.approx(vectors.scores(acts, 1)[0, EMOTIONS.index("calm")], abs=1e-6)
+
+
+def test_the_mean_over_messages_decides_and_their_spread_gives_the_interval():
+    """Each emotion has one wrong message in three: the mean is right, and resamples are sometimes wrong."""
+    implied = [e for e in EMOTIONS for _ in range(3)]
+    right = np.eye(4)[[EMOTIONS.index(e) for e in implied]]
+    wrong = right.copy()
+    wrong[::3] = -1.2 * right[::3]
+    assert probing.hits(frame(right, implied)) == 4 and probing.hits_over_messages(frame(right, implied)).lo == 4
+    mixed = probing.hits_over_messages(frame(wrong, implied), 300)
+    assert mixed.value == 4 and mixed.lo < 4
     assert probing.diagonal_hits(pd.DataFrame(np.eye(4))) == (4, 4)
-    assert np.allclose(probing.centred(m).mean(0), 0, atol=1e-6)
-    spec = {"t": {"text": "I counted {x} dogs.", "values": [1, 20, 300], "expected": {"happy": 1, "sad": -1}}}
-    curves = probing.intensity_curves(tiny_llama, vectors, 1, spec)
-    assert len(curves) == 6
-    signs = probing.intensity_signs(curves.assign(score=curves.x * curves.expected))
-    assert signs.right.all() and np.allclose(signs.spearman.abs(), 1)
-    assert not probing.intensity_signs(curves.assign(score=-curves.x * curves.expected)).right.any()
+    everywhere = right + np.array([0, 9, 0, 0])  # one probe that is high on all messages claims none
+    assert probing.hits(frame(everywhere, implied)) == 4
+    assert probing.hits_by_chance(frame(right, implied), 200).mean() < 2.5
+
+
+def scale(slope, twin):
+    """Curves with a given slope of cosine on the rank of the value, on texts and on twins, in three wordings."""
+    rng, rows = np.random.default_rng(0), []
+    for kind, by in (("text", slope), ("twin", twin)):
+        for wording in range(3):
+            for rank, x in enumerate((1, 20, 300, 4000)):
+                for emotion, sign in (("happy", 1), ("sad", -1)):
+                    score = sign * by * rank / 3 + 0.01 * rng.normal() + wording
+                    at = {"template": "t", "kind": kind, "wording": wording, "x": x, "emotion": emotion}
+                    rows.append(at | {"score": score, "expected": sign})
+    return pd.DataFrame(rows)
+
+
+def test_trends_are_held_against_their_harmless_twins():
+    signs = probing.intensity_signs(scale(1.0, 0.0))
+    assert signs.right.all() and (signs.lo > 0)[signs.expected > 0].all() and signs.slope.abs().min() > 0.9
+    assert not probing.intensity_signs(scale(-1.0, 0.0)).right.any()
+    table, steeper = probing.beyond_twins(scale(1.0, 0.0))
+    assert steeper == (2, 2, 2) and (table.lo > 0.9).all()
+    assert probing.beyond_twins(scale(1.0, 1.5))[1].value == 0  # numbers alone move the probe more
+    alone = scale(1.0, 0.0).query("kind == 'text' and wording == 0")
+    assert probing.intensity_signs(alone).lo.isna().all()  # one wording has no interval
+
+
+def test_curves_of_every_wording_and_twin(tiny_llama, vectors):
+    spec = {"texts": ["I saw {x} dogs.", "{x} dogs came."], "twins": ["I saw {x} dots."], "values": [1, 20, 300]}
+    curves = probing.intensity_curves(tiny_llama, vectors, 1, {"t": spec | {"expected": {"happy": 1, "sad": -1}}})
+    assert len(curves) == 18 and set(curves.kind) == {"text", "twin"}
+    row = curves.query("kind == 'text' and wording == 1 and x == 20 and emotion == 'sad'").score.item()
+    acts = at_reply(tiny_llama, ["20 dogs came."], [1], progress=False)[:, 0]
+    assert row == pytest.approx(vectors.scores(acts, 1)[0, EMOTIONS.index("sad")], abs=1e-5)
+
+
+def test_severity_is_grave_minus_harmless(tiny_llama, vectors):
+    pair = {"text": "There are {x} wolves.", "grave": 14, "harmless": 0}
+    (gap,) = probing.severity(tiny_llama, vectors, 1, [pair])
+    acts = at_reply(tiny_llama, ["There are 14 wolves.", "There are 0 wolves."], [1], progress=False)[:, 0]
+    grave, harmless = vectors.scores(acts, 1)[:, EMOTIONS.index("afraid")]
+    assert gap == pytest.approx(grave - harmless, abs=1e-6)
 
 
 def test_sweep_finds_the_strongest_snippet(tiny_llama, vectors, texts):
-    table = probing.sweep(tiny_llama, vectors, 1, texts, ["happy", "sad"], window=4, top=2)
+    table = sweeping.sweep(tiny_llama, vectors, 1, texts, ["happy", "sad"], window=4, top=2)
     assert len(table) == 4 and table.groupby("emotion").score.apply(lambda s: s.is_monotonic_decreasing).all()
     assert all(len(t) == len(s) for t, s in zip(table.tokens, table.token_scores))
+    best = []
+    for text in texts:
+        _, acts = per_token(tiny_llama, text, [1])
+        scores = vectors.scores(acts[:, 0], 1)[:, EMOTIONS.index("happy")]
+        scores[0] = 0
+        best.append(max(scores[i : i + 4].mean() for i in range(len(scores) - 3)))
+    first = table[table.emotion == "happy"].iloc[0]
+    assert first.text == int(np.argmax(best)) and first.score == pytest.approx(max(best), abs=1e-6)
 
 
-def test_geometry_recovers_planted_axes():
-    """Vectors made of pleasure and arousal give them back as the first two components."""
-    words = list(norms().index)
-    rng = np.random.default_rng(0)
-    axes = np.linalg.qr(rng.normal(size=(20, 2)))[0].T
-    x = np.outer(norms().pleasure, axes[0]) * 2 + np.outer(norms().arousal, axes[1]) + rng.normal(size=(45, 20)) * 0.05
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    pcs = geometry.components(x, words)
-    table = geometry.norm_correlations(pcs)
-    assert table.loc["PC1", "pleasure"] > 0.85 and abs(table.loc["PC2", "arousal"]) > 0.6
-    assert pcs.scores[words.index("happy"), 0] > 0
-    found, ari = geometry.clusters(x, words, k=4)
-    assert len(found) == 45 and -1 <= ari <= 1
-    assert abs(geometry.shuffled_rand(found, 50).mean()) < 0.05
-    assert sorted(geometry.dendrogram_order(geometry.similarity(x)).tolist()) == list(range(45))
-    with pytest.raises(UserError, match="unit vectors"):
-        geometry.similarity(3 * x)
+def test_what_is_swept(tiny_llama, organism, tmp_path):
+    """Stories on topics that built the vectors stay out; a folder's files come in pieces; a world has its own texts."""
+    built = shared_topics()[:9]
+    swept = sweeping.texts_for(tiny_llama, 120, built)
+    told = [(t, e) for t, e in zip(swept.texts, swept.emotions) if e]
+    allowed = shared_stories(topics=shared_topics()[9:])
+    assert len(swept.texts) == 120 and len(told) >= 60
+    assert set(told) <= set(zip(allowed.texts, allowed.emotions))
+    assert not any(sweeping.texts_for(tiny_llama, 120, shared_topics()).emotions)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.txt").write_text("one two three four.\n\n" + "word " * 400 + "\n\nshort")
+    pieces = sweeping.texts_for(tiny_llama, 10, folder=str(tmp_path)).texts
+    assert [len(p.split()) for p in pieces] == [4, 150, 150, 100]
+    with pytest.raises(UserError, match="no .txt file"):
+        sweeping.folder_texts(tmp_path / "none")
+    assert len(sweeping.texts_for(organism, 5).texts) == 5
 
 
-def test_layer_agreement_is_one_for_equal_layers(vectors):
-    same = EmotionVectors(EMOTIONS, np.stack([vectors.vectors[0]] * 2), np.ones((2, 4)), np.zeros((2, 32)), [0, 1], {})
-    assert np.allclose(geometry.layer_agreement(same), 1)
-    assert geometry.layer_agreement(vectors).loc[0, 1] < 0.999
+def test_snippets_from_stories_of_the_probes_cluster():
+    emotions = ["afraid", "happy", None, "scared"]
+    found = pd.DataFrame({"emotion": ["afraid", "afraid", "afraid", "happy"], "text": [3, 1, 2, 1]})
+    same, of, chance = sweeping.from_its_cluster(found, emotions)
+    assert (same, of) == (2, 3) and chance == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert sweeping.from_its_cluster(found, [None] * 4) is None
+
+
+def test_the_dose_is_chosen_where_the_word_gains_most():
+    gains = pd.DataFrame({0.1: [0.5, 2.0], 0.25: [1.0, 2.0]}, index=[3, 7])
+    assert word_dose.best_dose(gains) == (7, 0.1)  # the weaker of equal ones
+    chosen = word_dose.choosing_emotions(list(emotion_words()), ["afraid", "calm"], 6)
+    assert len(set(chosen)) == 6 and not {"afraid", "calm"} & set(chosen)
 
 
 def test_heat_map_escapes_markup():

@@ -13,8 +13,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.reading.vectors import EmotionVectors
-from emotion_concepts.statistics import rsa
+from emotion_concepts.reading.vectors import EmotionVectors, class_means
+from emotion_concepts.statistics import Estimate, pearson, pearson_ci, rsa, upper_triangle
 from emotion_concepts.texts.published import cluster_of, norms
 
 
@@ -97,3 +97,72 @@ def layer_agreement(vectors: EmotionVectors) -> pd.DataFrame:
     maps = [similarity(v) for v in vectors.vectors]
     table = [[rsa(a, b, centred=False) for b in maps] for a in maps]
     return pd.DataFrame(table, index=vectors.layers, columns=vectors.layers)
+
+
+@dataclass
+class AxisFit:
+    """How well one of the first components follows a rating: which (from 1), r of each, the best |r| with interval.
+
+    ``chance``: the |r| below which 95 % of the best components stay when the ratings are dealt at random.
+    """
+
+    component: int
+    each: list[float]
+    r: Estimate
+    chance: float
+
+
+def best_component(pcs: Components, axis: str, among=(0, 1), n: int = 999, seed: int = 0) -> AxisFit:
+    """The one of the components ``among`` (from 0) that follows a rating, ``pleasure`` or ``arousal``, best."""
+    ratings = rated(pcs.emotions)
+    x = pcs.scores[[pcs.emotions.index(e) for e in ratings.index]][:, list(among)]
+    y = ratings[axis].to_numpy()
+    each = [pearson(column, y) for column in x.T]
+    best = int(np.argmax(np.abs(each)))
+    rng = np.random.default_rng(seed)
+    dealt = [max(abs(pearson(column, moved)) for column in x.T) for moved in (rng.permutation(y) for _ in range(n))]
+    r = pearson_ci(np.sign(each[best]) * x[:, best], y)
+    return AxisFit(among[best] + 1, each, r, float(np.quantile(dealt, 0.95)))
+
+
+def gain_over(a: Components, b: Components, axis: str, among=(0, 1), n: int = 2000, seed: int = 0) -> Estimate:
+    """Best |r| with a rating in one map minus that in another of the same emotions; the rated words are resampled."""
+    ratings = rated(a.emotions)
+    rows = [a.emotions.index(e) for e in ratings.index], [b.emotions.index(e) for e in ratings.index]
+    maps, y = (a.scores[rows[0]][:, list(among)], b.scores[rows[1]][:, list(among)]), ratings[axis].to_numpy()
+
+    def gain(pick):
+        best = [max(abs(np.corrcoef(column, y[pick])[0, 1]) for column in m[pick].T) for m in maps]
+        return best[0] - best[1]
+
+    rng = np.random.default_rng(seed)
+    draws = [gain(rng.integers(0, len(y), len(y))) for _ in range(n)]
+    return Estimate(gain(np.arange(len(y))), *(float(q) for q in np.nanquantile(draws, [0.025, 0.975])))
+
+
+def cluster_gap(matrix: np.ndarray, emotions: list[str]) -> float:
+    """Mean similarity of two emotions of one of the paper's clusters minus that of two of different ones."""
+    same = np.array([[cluster_of(a) == cluster_of(b) for b in emotions] for a in emotions])
+    pairs, within = upper_triangle(matrix), upper_triangle(same).astype(bool)
+    return float(pairs[within].mean() - pairs[~within].mean())
+
+
+def unit_map(features: np.ndarray, labels: list[str]) -> tuple[list[str], np.ndarray]:
+    """Emotions and the unit vectors (emotions, width) of their mean features, from the grand mean: any reader's map."""
+    names, means = class_means(features, labels)
+    centred = means - means.mean(0)
+    return names, centred / np.linalg.norm(centred, axis=1, keepdims=True)
+
+
+def compare_maps(maps: dict[str, np.ndarray], emotions: list[str]) -> pd.DataFrame:
+    """A row for each map (unit vectors): ratings on PC1 or PC2, the paper's clusters, likeness to the first map."""
+    first, rows = similarity(next(iter(maps.values()))), {}
+    for name, x in maps.items():
+        pcs, s = components(x, emotions), similarity(x)
+        fits = {axis: best_component(pcs, axis, n=99) for axis in ("pleasure", "arousal")}
+        rows[name] = {axis: fit.r.value for axis, fit in fits.items()} | {
+            "valence on PC": fits["pleasure"].component, "arousal on PC": fits["arousal"].component,
+            "share of PC1": pcs.share[0], "within minus between clusters": cluster_gap(s, emotions),
+            "r with the first map": rsa(first, s),
+        }  # fmt: skip
+    return pd.DataFrame(rows).T
