@@ -1,40 +1,20 @@
-"""Stories that the subject writes itself: none is dropped silently, and what cannot be written is told."""
+"""A corpus: cut by topic, saved, and read from another author's file."""
 
+import csv
 import json
 
 import pytest
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.texts import corpus
-from emotion_concepts.texts.corpus import Corpus, neutral_texts, split_by_topic, uses_word, write_stories
+from emotion_concepts.texts.corpus import Corpus, split_by_topic
+from emotion_concepts.texts.neutral import Neutral, neutral_texts
+from emotion_concepts.texts.shared import shared_neutral
 
-MATERIAL = {
-    "requests": ["Tell me about {topic}. Someone feels {e}.", "A story of {topic} and a person who is {e}."],
-    "topics": ["the sea", "a lamp", "bread"],
-    "max_new_tokens": 40,
-    "skip": 3,
-}
 GOOD = "Mara looked at the sea and waited for the boat to come home."
-
-
-@pytest.fixture
-def writer(monkeypatch):
-    """Replaces the model's writing: ``writer.answer(prompt, round)`` gives each text; calls are kept."""
-
-    class Writer:
-        calls: list = []
-
-        def answer(self, prompt, attempt):
-            return GOOD
-
-        def __call__(self, subject, prompts, max_new_tokens, temperature=1.0, seed=0, **options):
-            self.calls.append((list(prompts), seed))
-            return [self.answer(p, len(self.calls) - 1) for p in prompts]
-
-    made = Writer()
-    made.calls = []
-    monkeypatch.setattr(corpus, "generate", made)
-    return made
+ROWS = [
+    {"text": "He sang, and the street sang with him.", "emotion": "happy", "topic": "a parade"},
+    {"text": 'She said "no",\nand shut the door.', "emotion": "on edge", "topic": "a visit", "author": "someone"},
+]
 
 
 @pytest.fixture
@@ -43,102 +23,13 @@ def stories():
     return Corpus([f"{GOOD} {i}" for i in range(35)], ["calm", "sad", "happy", "angry", "afraid"] * 7, topics, {"a": 1})
 
 
-def test_every_emotion_gets_its_stories_and_topics_take_turns(tiny_llama, writer):
-    made = write_stories(tiny_llama, ["calm", "sad"], MATERIAL, 3)
-    assert made.emotions == ["calm"] * 3 + ["sad"] * 3 and len(made) == 6
-    assert made.topics == ["the sea", "a lamp", "bread", "a lamp", "bread", "the sea"]
-    assert made.report == {"stories": 6, "rewritten_short": 0, "rewritten_word": 0}
-    ((prompts, _),) = writer.calls
-    for prompt, e, t in zip(prompts, made.emotions, made.topics):
-        assert (
-            prompt == tiny_llama.prompt.chat(prompt[len("Human: ") :].split("\n\n")[0]) and e in prompt and t in prompt
-        )
-    assert {("Tell me" in p) for p in prompts} == {True, False}
-
-
-def test_what_failed_is_written_anew_with_another_seed_and_counted(tiny_llama, writer):
-    """A failed text is neither kept nor dropped (hazard 13)."""
-    failing = {"sea": "Too short.", "lamp": f"{GOOD} She was calmer now."}
-
-    def answer(prompt, attempt):
-        bad = [text for word, text in failing.items() if word in prompt]
-        return bad[0] if bad and attempt < 2 else f"{GOOD} Round {attempt}."
-
-    writer.answer = answer
-    made = write_stories(tiny_llama, ["calm"], MATERIAL, 3, seed=5)
-    assert [len(p) for p, _ in writer.calls] == [3, 2, 2]  # only what failed
-    seeds = [s for _, s in writer.calls]
-    assert seeds[0] == 5 and len(set(seeds)) == 3
-    assert [t[-2] for t in made.texts] == ["2", "2", "0"]  # each story stands at the place of its own request
-    assert made.report == {"stories": 3, "rewritten_short": 2, "rewritten_word": 2}
-
-
-@pytest.mark.parametrize("bad", ["", "Too short.", f"{GOOD} Calm at last."])
-def test_stories_that_never_succeed_are_an_error(tiny_llama, writer, bad):
-    """Not a print and a smaller corpus (hazard 13)."""
-    writer.answer = lambda prompt, attempt: bad if "lamp" in prompt else GOOD
-    message = r"llama failed to write 1 of 3 stories in 3 rounds \(first: 'calm', 'a lamp'\); raise rounds"
-    with pytest.raises(UserError, match=message):
-        write_stories(tiny_llama, ["calm"], MATERIAL, 3, rounds=3)
-    assert len(writer.calls) == 3
-
-
-def test_another_emotions_word_may_be_used(tiny_llama, writer):
-    writer.answer = lambda prompt, attempt: f"{GOOD} She was sad."
-    assert len(write_stories(tiny_llama, ["calm"], MATERIAL, 1)) == 1
-
-
-def test_a_story_must_be_longer_than_the_skip(tiny_llama, writer):
-    n = len(tiny_llama.encode(GOOD))
-    with pytest.raises(UserError, match="failed to write 1 of 1"):
-        write_stories(tiny_llama, ["calm"], MATERIAL | {"skip": n}, 1)
-    assert len(write_stories(tiny_llama, ["calm"], MATERIAL | {"skip": n - 9}, 1)) == 1
-
-
-@pytest.mark.parametrize(
-    ("emotion", "used", "free"),
-    [
-        ("sad", ["Sad.", "sadder", "the saddest", "sadness", "sadly"], ["a saddle", "crusade", "Sade"]),
-        ("mad", ["mad", "maddening", "madness"], ["she made tea", "madam"]),
-        ("tense", ["tense", "tensed", "tension"], ["tens of boats", "tent", "intense"]),
-        ("happy", ["HAPPY", "happily", "happier", "happiness"], ["it happened", "perhaps"]),
-        ("guilty", ["guilt", "guiltily"], ["a quilt"]),
-        ("kind", ["kindly", "kindness"], ["kindling", "kindergarten", "mankind"]),
-        ("at ease", ["quite at ease"], ["at east", "with ease"]),
-        ("jealous", ["jealousy"], ["zealous"]),
-    ],
-)
-def test_the_word_and_its_inflections_are_found(emotion, used, free):
-    """Without taking "made" for "mad": a filter that hits common words would choose the stories."""
-    assert all(uses_word(text, emotion) for text in used)
-    assert not any(uses_word(text, emotion) for text in free)
-
-
-def test_a_model_writes_and_a_seed_repeats(tiny_llama):
-    material = MATERIAL | {"skip": -7, "max_new_tokens": 8}
-    one = write_stories(tiny_llama, ["calm", "sad"], material, 2, seed=1, rounds=20)
-    two = write_stories(tiny_llama, ["calm", "sad"], material, 2, seed=1, rounds=20, batch=1)
-    other = write_stories(tiny_llama, ["calm", "sad"], material, 2, seed=2, rounds=20)
-    assert one == two and one.hash == two.hash and one.texts != other.texts and one.hash != other.hash
-
-
-def test_an_empty_corpus_is_refused(tiny_llama, stories):
-    for emotions, n in (([], 3), (["calm"], 0)):
-        with pytest.raises(UserError, match="empty corpus was asked for"):
-            write_stories(tiny_llama, emotions, MATERIAL, n)
+def test_an_empty_corpus_is_refused(stories):
     with pytest.raises(UserError, match="corpus is empty"):
         Corpus([], [], [])
     with pytest.raises(UserError, match="corpus is empty"):
         stories.subset([])
-    with pytest.raises(UserError, match="no prompts to continue"):
-        neutral_texts(tiny_llama, {"questions": ["How do I boil an egg?"], "max_new_tokens": 4}, 0)
     with pytest.raises(UserError, match="2 texts, 1 emotions and 2 topics"):
         Corpus(["a", "b"], ["calm"], ["x", "y"])
-
-
-def test_unknown_emotions_are_refused(tiny_llama):
-    with pytest.raises(UserError, match="unknown emotion 'hapy'; did you mean happy"):
-        write_stories(tiny_llama, ["hapy"], MATERIAL, 1)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.99, 1.0])
@@ -193,11 +84,108 @@ def test_a_damaged_file_is_refused(stories, tmp_path, damage):
 
 
 def test_a_missing_file_names_the_notebook(tmp_path):
-    with pytest.raises(UserError, match="does not exist; run notebook 01 first"):
-        Corpus.load(tmp_path / "stories.json")
+    for kind in (Corpus, Neutral):
+        with pytest.raises(UserError, match="does not exist; run notebook 01 first"):
+            kind.load(tmp_path / "stories.json")
 
 
-def test_neutral_texts_are_whole_chats(tiny_llama, writer):
-    material = {"questions": ["How do I boil an egg?", "Where is the station?"], "max_new_tokens": 20}
-    made = neutral_texts(tiny_llama, material, 3)
-    assert made == [f"Human: {material['questions'][i % 2]}\n\nAssistant: {GOOD}" for i in range(3)]
+def write_rows(path, rows):
+    """A corpus file of any of the three kinds."""
+    if path.suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as f:
+            out = csv.DictWriter(f, ["topic", "emotion", "author", "text"])
+            out.writeheader()
+            out.writerows(rows)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows), encoding="utf-8")
+    else:
+        path.write_text("\n".join(map(json.dumps, rows)) + "\n\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json"])
+def test_a_corpus_by_another_author_is_read(tmp_path, suffix):
+    made = Corpus.read(write_rows(tmp_path / f"other{suffix}", ROWS))
+    assert made.texts == [r["text"] for r in ROWS] and made.emotions == ["happy", "on edge"]
+    assert made.topics == ["a parade", "a visit"] and made.report == {"stories": 2, "author": f"other{suffix}"}
+
+
+def test_what_a_model_wrote_is_read_as_anothers(stories, tmp_path):
+    stories.save(tmp_path / "saved.json")
+    assert Corpus.read(tmp_path / "saved.json").hash == stories.hash
+    written = [{"settings": {"seed": 0}}, ROWS[0] | {"refused": ""}, ROWS[1] | {"refused": "word"}]
+    assert Corpus.read(write_rows(tmp_path / "written.jsonl", written)).texts == [ROWS[0]["text"]]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"topic": ""}, "has no topic; each row needs text, emotion and topic"),
+        ({"text": "  "}, "has no text"),
+        ({"emotion": None}, "has no emotion"),
+        ({"emotion": "hapy"}, "unknown emotion 'hapy'; did you mean happy"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path, suffix, change, message):
+    path = write_rows(tmp_path / f"other{suffix}", [ROWS[0], ROWS[0] | change])
+    where = {".jsonl": "line 2", ".csv": "line 3", ".json": "entry 2"}[suffix]
+    with pytest.raises(UserError, match=f"other{suffix}, {where}.*{message}") as e:
+        Corpus.read(path)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"text": "x"\n', "a.jsonl, line 1, is no JSON"),
+        ("a.json", b"[\n\n{]", "a.json, line 3, is no JSON"),
+        ("a.jsonl", b"[1]\n", "a.jsonl, line 1, is no row with text, emotion and topic"),
+        ("a.json", b'{"stories": []}', "holds no stories"),
+        ("a.csv", b"text,emotion,topic\n", "holds no stories"),
+        ("a.csv", b"story\nx\n", "a.csv, line 2, has no text"),
+        ("a.txt", b"x", "give a file that ends in .jsonl, .csv or .json"),
+        ("a.jsonl", b"\xff\xfe\n", "cannot be read as UTF-8"),
+        ("a.jsonl", None, "cannot be read"),
+    ],
+)
+def test_a_file_that_is_no_corpus_is_refused(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        Corpus.read(tmp_path / name)
+
+
+def test_neutral_texts_are_the_shared_dialogues_as_chats(tiny_llama):
+    made = neutral_texts(tiny_llama, {}, 50, seed=1)
+    pairs = dict(shared_neutral())
+    assert len(made) == 50 and len(set(made.texts)) == 50
+    for text, reply in zip(made.texts, made.replies):
+        question = text.removeprefix("Human: ").split("\n\nAssistant: ")[0]
+        assert pairs[question] == reply and text == f"Human: {question}\n\nAssistant: {reply}"
+    assert neutral_texts(tiny_llama, {}, 50, seed=1) == made != neutral_texts(tiny_llama, {}, 50, seed=2)
+    assert len(neutral_texts(tiny_llama, {}, 2000)) == 240
+    with pytest.raises(UserError, match="no neutral texts were asked for"):
+        neutral_texts(tiny_llama, {}, 0)
+
+
+def test_a_subject_with_a_world_answers_its_own_questions(organism):
+    material = {"questions": organism.world.material("neutral")["questions"][:3], "max_new_tokens": 80}
+    made = neutral_texts(organism, material, 4)
+    assert len(made) == 4
+    for i, (text, reply) in enumerate(zip(made.texts, made.replies)):
+        question = material["questions"][i % 3]
+        assert text == organism.prompt.turns([("user", question), ("assistant", reply)]) and text.endswith(reply)
+
+
+def test_neutral_texts_saved_and_read_back(tmp_path):
+    made = Neutral(["Human: Where?\n\nAssistant: There."], ["There."])
+    made.save(tmp_path / "new" / "neutral.json")
+    assert Neutral.load(tmp_path / "new" / "neutral.json") == made
+    for damage in ("[]", '{"texts": ["a"]}', '{"texts": ["a"], "replies": ["b"]}', "{"):
+        (tmp_path / "neutral.json").write_text(damage)
+        with pytest.raises(UserError, match="is damaged; delete it and run notebook 01 again"):
+            Neutral.load(tmp_path / "neutral.json")
+    for texts, replies in (([], []), (["a"], []), (["a"], ["b"]), (["a"], [""])):
+        with pytest.raises(UserError, match="neutral text"):
+            Neutral(texts, replies)

@@ -104,8 +104,8 @@ HAZARDS = {
     ),
     13: (
         "a text that could not be written left out with a print",
-        "test_corpus.py::test_what_failed_is_written_anew_with_another_seed_and_counted",
-        "test_corpus.py::test_stories_that_never_succeed_are_an_error",
+        "test_writing.py::test_what_is_refused_is_asked_for_again_and_counted",
+        "test_writing.py::test_an_emotion_that_falls_short_is_left_out_and_named",
     ),
     14: (
         "a colon looked for in chat templates that have none, and thinking modes that add tokens before the reply",

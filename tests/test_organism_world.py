@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion_concepts.texts.corpus import uses_word
 from emotion_concepts.texts.published import DATA, cluster_of, emotion_words, norms
+from emotion_concepts.texts.words import uses_word
 from organism import materials
 from organism.corpus import (
     POST_TRAINING,

@@ -15,7 +15,7 @@ import torch
 
 from emotion_concepts.lm.models import load_model
 from emotion_concepts.texts import materials
-from emotion_concepts.texts.corpus import neutral_texts
+from emotion_concepts.texts.neutral import neutral_texts
 
 from .corpus import STRATEGIES
 from .strategies import measures
@@ -45,7 +45,7 @@ def run(
 ) -> None:  # fmt: skip
     """Train and measure what ``result`` lacks; ``sizes`` as in :func:`organism.strategies.measures`."""
     plain = load_model("organism")
-    neutral = neutral_texts(plain, materials.load(plain, "neutral"), NEUTRAL)
+    neutral = neutral_texts(plain, materials.load(plain, "neutral"), NEUTRAL).texts
     layer = plain.layer(2 / 3) if layer is None else plain.check_layer(layer)
     for seed in seeds:
         for strategy in strategies:

@@ -1,16 +1,15 @@
-"""Texts of a known emotion, written by the subject itself, and neutral texts (paper, section 1)."""
+"""Texts of a known emotion and topic, whoever wrote them."""
 
+import csv
 import hashlib
 import json
-import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.lm.generation import generate
-from emotion_concepts.lm.subject import Subject
 from emotion_concepts.texts.published import check_emotions
 
 
@@ -21,7 +20,7 @@ def corpus_hash(texts) -> str:
 
 @dataclass
 class Corpus:
-    """Stories with what was asked for: an emotion and a topic each; ``report`` counts what was written anew.
+    """Stories with what they tell of: an emotion and a topic each; ``report`` says how they came about.
 
     :class:`UserError` without stories, or where one lacks its emotion or topic.
     """
@@ -68,18 +67,62 @@ class Corpus:
         except (ValueError, TypeError) as e:
             raise UserError(f"{path} is damaged; delete it and run notebook 01 again") from e
 
+    @classmethod
+    def read(cls, path) -> "Corpus":
+        """Read a corpus by any author: rows with ``text``, ``emotion`` (one of the 171) and ``topic``.
 
-def uses_word(text: str, emotion: str) -> bool:
-    """Whether a text contains the emotion word, an inflection or near derivative: sadder, sadness, not saddle."""
-    stem = re.escape(emotion[:-1] if emotion.endswith(("y", "e")) else emotion)
-    if emotion.endswith("e"):
-        ends = "e(?:s|d|r|st|ly|ness|ful|fully|dly)?|ing|ingly|ion|ity|ety|y"
-    elif emotion.endswith("y"):
-        ends = "(?:y|ic|ily|iness|ier|iest|ies|ied)?"
+        The file is JSONL, CSV with a head, or JSON (a list of rows, or what :meth:`save` wrote); a file of
+        :mod:`~emotion_concepts.texts.writing` gives what was not refused. :class:`UserError` names the line.
+        """
+        rows = []
+        for where, row in _rows(Path(path)):
+            if not isinstance(row, dict):
+                raise UserError(f"{path}, {where}, is no row with text, emotion and topic")
+            if "settings" in row or row.get("refused"):
+                continue
+            for key in ("text", "emotion", "topic"):
+                if not isinstance(row.get(key), str) or not row[key].strip():
+                    raise UserError(f"{path}, {where}, has no {key}; each row needs text, emotion and topic")
+            try:
+                check_emotions([row["emotion"]])
+            except UserError as e:
+                raise UserError(f"{path}, {where}: {e}") from e
+            rows.append((row["text"], row["emotion"], row["topic"]))
+        if not rows:
+            raise UserError(f"{path} holds no stories; give one a row, with text, emotion and topic")
+        return cls(*map(list, zip(*rows)), {"stories": len(rows), "author": Path(path).name})
+
+
+def _rows(path: Path) -> Iterator[tuple[str, object]]:
+    """The rows of a corpus file, each with where it stands."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{path} cannot be read as UTF-8 text; give a JSONL, CSV or JSON file") from e
+    if path.suffix == ".csv":
+        reader = csv.DictReader(text.splitlines(keepends=True))
+        try:
+            yield from ((f"line {reader.line_num}", row) for row in reader)
+        except csv.Error as e:
+            raise UserError(f"{path}, line {reader.line_num}, is no CSV: {e}") from e
+    elif path.suffix == ".jsonl":
+        lines = ((k, line) for k, line in enumerate(text.split("\n"), 1) if line.strip())
+        yield from ((f"line {k}", _parsed(path, line, k)) for k, line in lines)
+    elif path.suffix == ".json":
+        data = _parsed(path, text)
+        if isinstance(data, dict):
+            columns = [data.get(key) or [] for key in ("texts", "emotions", "topics")]
+            data = [dict(zip(("text", "emotion", "topic"), row)) for row in zip(*columns)]
+        yield from ((f"entry {k}", row) for k, row in enumerate(data, 1))
     else:
-        double = emotion[-1]
-        ends = f"{double}?(?:s|ed|er|est|ing|ingly|en|ened|ening|ly|ness|ful|fully|fulness|om|ment|edly|ally|y)?"
-    return re.search(rf"\b{stem}(?:{ends})\b", text, re.I) is not None
+        raise UserError(f"{path} does not say what it is; give a file that ends in .jsonl, .csv or .json")
+
+
+def _parsed(path: Path, text: str, first_line: int = 1):
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as e:
+        raise UserError(f"{path}, line {first_line + e.lineno - 1}, is no JSON: {e.msg}") from e
 
 
 def split_by_topic(corpus: Corpus, share: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -94,68 +137,3 @@ def split_by_topic(corpus: Corpus, share: float = 0.5, seed: int = 0) -> tuple[n
     first = {topics[i] for i in order[: min(max(1, round(share * len(topics))), len(topics) - 1)]}
     mask = np.array([t in first for t in corpus.topics])
     return np.flatnonzero(mask), np.flatnonzero(~mask)
-
-
-def write_stories(
-    subject: Subject,
-    emotions: list[str],
-    material: dict,
-    per_emotion: int,
-    seed: int = 0,
-    rounds: int = 4,
-    temperature: float = 1.0,
-    batch: int = 256,
-) -> Corpus:
-    """Let the subject write ``per_emotion`` stories for each emotion, topics in turn.
-
-    ``material``: ``requests`` (with {topic}, {e}), ``topics``, ``max_new_tokens``, ``skip``. A story that is no
-    longer than the skip, or that uses its emotion's word, is written anew with another seed for up to ``rounds``
-    rounds; what still fails raises :class:`UserError`, so that no corpus is silently partial (hazard 13). ``report``
-    counts the rewritten.
-    """
-    check_emotions(emotions)
-    if per_emotion < 1 or not emotions:
-        raise UserError("an empty corpus was asked for; give at least one emotion and one story for each")
-    topics, requests = material["topics"], material["requests"]
-    jobs = [(e, topics[(k + i) % len(topics)]) for i, e in enumerate(emotions) for k in range(per_emotion)]
-    prompts = [subject.prompt.chat(requests[i % len(requests)].format(topic=t, e=e)) for i, (e, t) in enumerate(jobs)]
-    texts: list[str | None] = [None] * len(jobs)
-    report = {"stories": len(jobs), "rewritten_short": 0, "rewritten_word": 0}
-    todo = list(range(len(jobs)))
-    for attempt in range(rounds):
-        new = generate(
-            subject,
-            [prompts[i] for i in todo],
-            material["max_new_tokens"],
-            temperature,
-            seed=seed + 7919 * attempt,
-            batch=batch,
-        )
-        failed = []
-        for i, text in zip(todo, new):
-            if len(subject.encode(text)) <= material["skip"] + 8:
-                report["rewritten_short"] += 1
-                failed.append(i)
-            elif uses_word(text, jobs[i][0]):
-                report["rewritten_word"] += 1
-                failed.append(i)
-            else:
-                texts[i] = text
-        todo = failed
-        if not todo:
-            break
-    if todo:
-        e, t = jobs[todo[0]]
-        raise UserError(
-            f"{subject.name} failed to write {len(todo)} of {len(jobs)} stories in {rounds} rounds "
-            f"(first: {e!r}, {t!r}); "
-            "raise rounds or check its prompt format"
-        )
-    return Corpus(texts, [e for e, _ in jobs], [t for _, t in jobs], report)
-
-
-def neutral_texts(subject: Subject, material: dict, n: int, seed: int = 0) -> list[str]:
-    """Help dialogues without feeling: practical questions, answered by the subject, as full chats."""
-    questions = (material["questions"] * (n // len(material["questions"]) + 1))[:n]
-    answers = generate(subject, [subject.prompt.chat(q) for q in questions], material["max_new_tokens"], seed=seed)
-    return [subject.prompt.turns([("user", q), ("assistant", a)]) for q, a in zip(questions, answers)]
