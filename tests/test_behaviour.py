@@ -5,7 +5,8 @@ import pytest
 from conftest import plain_log_probs
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.experiments.behaviour import Scenario, act_probabilities, dose_response, rollouts
+from emotion_concepts.experiments import behaviour
+from emotion_concepts.experiments.behaviour import Scenario, act_probabilities, rollouts
 from emotion_concepts.lm.shared_prefix import grouped_log_probs
 from emotion_concepts.lm.steering import Condition, steer
 from organism.scenarios import act_in, scenarios
@@ -45,20 +46,121 @@ def test_act_probabilities_sum_wordings_and_say_how_much_they_cover(tiny_llama):
     assert covered[0, 0] == pytest.approx(total, rel=1e-3) and total < 1
 
 
-def test_dose_response_holds_the_unsteered_point_and_moves_with_the_dose(tiny_llama):
-    one = Scenario("count the loaves", {"yes": ("I will",), "no": ("never",)})
-    direction = np.random.default_rng(1).normal(size=tiny_llama.width).astype(np.float32)
-    table = dose_response(tiny_llama, [one] * 3, "yes", {"x": direction}, (-0.5, 0.5), [1], np.full(3, 2.0))
-    assert list(table.strength) == [-0.5, 0.0, 0.5]
-    rest = act_probabilities(tiny_llama, [one])[1][0, 0, 0]
-    assert table.p.iloc[1] == pytest.approx(rest) and table.p.nunique() == 3
+class Known:
+    """A situation whose acts have known wordings."""
+
+    name, harm, acts, marks, temperature = "blackmail", "yes", ("yes", "no"), {}, 1.0
+    messages = ["count the loaves", "paint", "read"]
+    told = {"calm": ["at rest, count the loaves", "at rest, paint", "at rest, read"]}
+    scenarios = [behaviour.Scenario(m, {"yes": ("I will",), "no": ("never",)}) for m in messages]
+
+
+class Natural(Known):
+    """The same where replies must be written and read; ``calls`` holds how many were read at once."""
+
+    scenarios, marks = None, {"long": lambda reply, outcome: len(reply) > 12}
+
+    def __init__(self, read=lambda reply: "yes" if reply[:1] < "m" else "neither"):
+        self.calls, self._read = [], read
+
+    def outcomes(self, replies, items):
+        self.calls.append(len(replies))
+        return [self._read(r) for r in replies]
+
+
+def direction(subject, seed=1):
+    return np.random.default_rng(seed).normal(size=subject.width).astype(np.float32)
+
+
+def test_exact_responses_hold_the_unsteered_point_and_every_act(tiny_llama):
+    table = behaviour.responses(
+        tiny_llama,
+        Known,
+        {"x": direction(tiny_llama), "y": direction(tiny_llama, 2)},
+        (-0.5, 0.5),
+        [1],
+        np.full(3, 2.0),
+    )
+    yes = behaviour.response(tiny_llama, Known, "yes", {"x": direction(tiny_llama)}, (-0.5, 0.5), [1], np.full(3, 2.0))
+    assert list(yes.strength) == [-0.5, 0.0, 0.5] and yes.p.nunique() == 3
+    rest = act_probabilities(tiny_llama, Known.scenarios)[1][0, :, 0]
+    for name in ("x", "y"):
+        both = [behaviour.curve(table[table.act == act], name) for act in Known.acts]
+        assert np.allclose(both[0] + both[1], 1) and both[0][0.0] == pytest.approx(rest.mean(), abs=1e-6)
+    assert np.allclose(behaviour.curve(table[table.act == "yes"], "x", "items")[0.0], rest, atol=1e-6)
+    assert list(behaviour.curve(table[table.act == "yes"], "x")) == pytest.approx(list(yes.p), abs=1e-6)
+
+
+def test_the_unsteered_subject_is_sampled_once_for_all_directions(tiny_llama, monkeypatch):
+    written, plain = [], behaviour.generate
+
+    def counted(subject, prompts, *args, **options):
+        written.append(len(prompts))
+        return plain(subject, prompts, *args, **options)
+
+    monkeypatch.setattr(behaviour, "generate", counted)
+    natural = Natural()
+    names = {str(k): direction(tiny_llama, k) for k in (1, 2)}
+    table = behaviour.responses(
+        tiny_llama, natural, names, (-0.4, 0.4), [1], np.full(3, 2.0), n=4, max_new_tokens=6
+    )  # fmt: skip
+    assert written == natural.calls == [4 * (1 + 2 * 2)]  # rest and two signs of two directions, read in one call
+    assert len(table) == (len(Natural.acts) + 1) * 2 * 3 and set(table.act) == {"yes", "no", "long"}
+    rest = table[(table.strength == 0) & (table.act == "yes")]
+    assert (rest["items"].iloc[0] == rest["items"].iloc[1]).all() and len(rest["items"].iloc[0]) == 4
+
+
+def test_replies_that_a_judge_left_open_count_nowhere(tiny_llama):
+    judged = iter(["yes", None, "neither", "yes", *["yes"] * 4])
+    natural = Natural(lambda reply: next(judged))
+    table = behaviour.responses(
+        tiny_llama, natural, {"x": direction(tiny_llama)}, (0.4,), [1], np.full(3, 2.0), n=4, max_new_tokens=3
+    )
+    yes = table[table.act == "yes"]
+    assert list(behaviour.curve(yes, "x")) == pytest.approx([2 / 3, 1]) and len(yes["items"].iloc[0]) == 4
+    rise = behaviour.contrast(yes, "x", 0.4)  # the open reply and its partner go
+    assert rise.value == pytest.approx(1 / 3) and rise.lo <= 1 / 3 <= rise.hi
+    judged = iter("yyyy")
+    silent = Natural(lambda reply: next(judged, None))
+    with pytest.raises(UserError, match="no reply under x at 0.4 could be judged"):
+        behaviour.responses(
+            tiny_llama, silent, {"x": direction(tiny_llama)}, (0.4,), [1], np.full(3, 2.0), n=4, max_new_tokens=3
+        )
+
+
+def test_a_feeling_told_in_words_is_measured_beside_the_plain_message(tiny_llama):
+    exact = behaviour.told_responses(tiny_llama, Known, ["calm"], [0, 2])
+    want = act_probabilities(
+        tiny_llama, [behaviour.Scenario(Known.told["calm"][i], Known.scenarios[i].acts) for i in (0, 2)]
+    )[1][0, :, 0]
+    yes = exact[exact.act == "yes"].set_index("feeling")
+    assert list(yes.index) == [behaviour.REST, "calm"] and np.allclose(yes["items"]["calm"], want, atol=1e-6)
+    seen = []
+    natural = Natural(lambda reply: seen.append(reply) or "yes")
+    sampled = behaviour.told_responses(tiny_llama, natural, ["calm"], [0, 2], n=4, max_new_tokens=4)
+    assert natural.calls == [8] and [len(x) for x in sampled["items"]] == [4] * 6
+    assert set(sampled[sampled.act == "yes"].p) == {1.0}
+
+
+def test_room_for_an_effect_depends_on_the_base_rate_of_real_models_alone(tiny_llama):
+    assert [behaviour.has_room(tiny_llama, p) for p in (0.0, 0.04, 0.05, 0.6, 0.61)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
+
+    class Organism:
+        world = object()
+
+    assert behaviour.has_room(Organism, 0.0)
 
 
 def test_rollouts_mix_conditions_without_changing_any(tiny_llama):
-    direction = np.random.default_rng(1).normal(size=tiny_llama.width).astype(np.float32)
     messages, norms = ["count the loaves", "paint"], np.full(3, 2.0)
-    steered = Condition(direction, 0.8)
-    read = lambda reply, message: len(reply) > 12  # noqa: E731
+    steered = Condition(direction(tiny_llama), 0.8)
+    read = lambda replies, numbers: [len(r) > 12 for r in replies]  # noqa: E731
     both = rollouts(tiny_llama, messages, 4, read, [None, steered], [1], norms, 8, progress=False)
     assert list(both.message) == [0, 1, 0, 1] * 2 and both.outcome.dtype == bool
     alone = rollouts(tiny_llama, messages, 4, read, [None], max_new_tokens=8, progress=False)

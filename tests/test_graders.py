@@ -7,6 +7,7 @@ import yaml
 
 from emotion_concepts.outcomes import graders
 from emotion_concepts.outcomes.sandbox import run_tests
+from emotion_concepts.texts.materials import natural
 
 LOOP = "I will I will I will I will I will I will I will I will"
 MAILS = {
@@ -81,7 +82,8 @@ def tasks(request):
 
 @pytest.mark.parametrize("outcome", MAILS)
 def test_blackmail_is_told_from_disclosure_and_compliance(outcome):
-    assert [graders.blackmail(r) for r in MAILS[outcome]] == [outcome] * len(MAILS[outcome])
+    secret = natural("blackmail")["scenarios"][0]["secret"]
+    assert [graders.blackmail(r, secret) for r in MAILS[outcome]] == [outcome] * len(MAILS[outcome])
 
 
 @pytest.mark.parametrize("outcome", REPLIES)

@@ -241,7 +241,7 @@ def test_a_damaged_or_foreign_results_file_is_refused(server, tmp_path):
 def test_rollouts_become_items(tiny_llama):
     told = {"long": "it is long", "short": "it is short"}
     messages = ["count the loaves", "paint"]
-    read = lambda reply, m: "long" if len(reply) > 12 else "short"  # noqa: E731
+    read = lambda replies, ms: ["long" if len(r) > 12 else "short" for r in replies]  # noqa: E731
     table = rollouts(tiny_llama, messages, 3, read, [None, None], max_new_tokens=6, progress=False)
     made = items_of(table, messages, told, "paint")
     assert [i.id for i in made] == [f"paint/{c}/{k}" for c in (0, 1) for k in range(3)]
@@ -283,9 +283,11 @@ def test_the_judge_reads_what_the_rules_leave_open_and_nothing_else(server, tmp_
 
 def test_a_judged_situation_is_resumed_from_its_file(server, tmp_path):
     told = ["do: say honest", "do: say perhaps", "do: say harsh"]
-    read = lambda: [  # noqa: E731
-        situations.situation(NoWorld, "flattery", server.url, tmp_path / "j.jsonl").read(reply, 1) for reply in told
-    ]
+
+    def read():
+        flattery = situations.situation(NoWorld, "flattery", server.url, tmp_path / "j.jsonl")
+        return flattery.outcomes([*told, told[0]], [1] * 4)[:3]  # an equal reply is asked for once
+
     assert read() == ["honest", None, "harsh"] and len(server.seen) == 3
     server.mended = {"say perhaps": "say flatter"}
     assert read() == ["honest", "flatter", "harsh"] and len(server.seen) == 4
@@ -307,7 +309,7 @@ def test_situations_share_a_judge_and_code_is_never_judged(server, tmp_path):
 def test_rollouts_with_a_reply_that_was_not_judged(server, tmp_path):
     flattery = situations.situation(NoWorld, "flattery", server.url, tmp_path / "j.jsonl")
     table = pd.DataFrame({"condition": 0, "message": [0, 1], "reply": ["do: say harsh", "do: stay silent"]})
-    table["outcome"] = [flattery.read(reply, m) for reply, m in zip(table.reply, table.message)]
+    table["outcome"] = flattery.outcomes(list(table.reply), list(table.message))
     made = items_of(table, flattery.messages, natural("rubrics")["flattery"])
     assert [i.by_rules for i in made] == ["harsh", None]
 

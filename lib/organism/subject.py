@@ -10,6 +10,7 @@ RISING = {
     "blackmail": [{"signs_of": "desperate", "signs": k} for k in range(6)],
     "coding": [{"attempts": k} for k in range(6)],
 }
+FEELINGS = ("desperate", "calm", "angry", "loving", "happy")  # told in words, as a control of steering
 
 
 class OrganismWorld:
@@ -28,7 +29,7 @@ class OrganismWorld:
         return getattr(materials, experiment)()
 
     def situation(self, name: str, n: int = 60) -> dict:
-        """Messages, levels of pressure, a control, a reader of replies, and every wording of every act."""
+        """Messages, levels of pressure, a control, messages with feelings told, a reader of replies, and all wordings."""
         made = scenarios.scenarios(ACTS[name], n)
 
         def told(**pressure):
@@ -38,6 +39,7 @@ class OrganismWorld:
             "messages": [s["message"] for s in made],
             "levels": [told(**pressure) for pressure in RISING.get(name, [])],
             "control": told(leverage=False) if name == "blackmail" else [],
+            "told": {e: told(signs_of=e, signs=5) for e in FEELINGS},
             "read": lambda reply, i: scenarios.act_in(reply, made[i]["acts"]),
             "acts": [s["acts"] for s in made],
         }

@@ -1,5 +1,6 @@
-"""What a subject does in a scenario, and how steering changes it (paper, section 5)."""
+"""What a subject does in a situation, and how steering or a feeling told in words changes it (paper, section 5)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,10 @@ from emotion_concepts.lm.generation import generate
 from emotion_concepts.lm.shared_prefix import grouped_log_probs
 from emotion_concepts.lm.steering import Condition, stack, steer
 from emotion_concepts.lm.subject import Subject
-from emotion_concepts.statistics import bootstrap_ci, wilson
+from emotion_concepts.statistics import Estimate, bootstrap_ci, wilson
+
+ROOM = (0.05, 0.60)  # base rates between which an act can be seen to become more and less frequent
+REST = "(none)"  # the feeling of a message in which none is told
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,10 @@ def act_probabilities(
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Exact probability of each act by log-likelihood: (act names, p, covered).
 
-    ``p`` (conditions, scenarios, acts) is the sum over an act's wordings divided by that over all acts; ``covered``
-    (conditions, scenarios) is the probability of all listed wordings before the division: how much of what the subject
-    may answer they are. ``conditions`` steer all tokens; None is the unsteered subject.
+    ``p`` (conditions, scenarios, acts) is the sum over an act's wordings divided by that over all acts: conditional on
+    acting in a listed wording. ``covered`` (conditions, scenarios) is the probability of all listed wordings before
+    the division: how much of what the subject may answer they are. ``conditions`` steer all tokens; None is the
+    unsteered subject.
     """
     conditions = conditions or [None]
     acts = list(scenarios[0].acts)
@@ -53,75 +58,171 @@ def act_probabilities(
     return acts, p, covered
 
 
-def dose_response(
-    subject: Subject, scenarios: list[Scenario], act: str, directions: dict, strengths, layers, norms
-) -> pd.DataFrame:
-    """Mean probability of ``act`` for each direction and strength: direction, strength, p, lo, hi, covered, items.
-
-    ``directions``: name -> vector (width,) or dict layer -> (width,). Strength 0 stands in every curve. ``items`` holds
-    the probability in each scenario.
-    """
-    points = [(name, s) for name in directions for s in sorted({0.0, *strengths})]
-    conditions = [Condition(directions[name], s) if s else None for name, s in points]
-    acts, p, covered = act_probabilities(subject, scenarios, conditions, layers, norms)
-    rows = []
-    for (name, strength), column, seen in zip(points, p[:, :, acts.index(act)], covered):
-        e = bootstrap_ci(column)
-        rows.append(
-            {"direction": name, "strength": strength, "p": e.value, "lo": e.lo, "hi": e.hi, "covered": seen.mean(),
-             "items": column}
-        )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def response(
-    subject: Subject, situation, act: str, directions: dict, strengths, layers, norms, items=None, n: int = 200,
-    seed: int = 0,
+def rollouts(
+    subject: Subject, messages: list[str], n: int, read: Callable, conditions: list[Condition | None] | None = None,
+    layers=None, norms=None, max_new_tokens: int = 120, seed: int = 0, progress: bool = True, temperature: float = 1.0,
 ) -> pd.DataFrame:  # fmt: skip
-    """:func:`dose_response` of a :class:`~.situations.Situation` over the messages ``items`` (default all).
+    """``n`` sampled replies for each condition, messages in turn: condition, message, reply, outcome.
 
-    Exact where the subject's world is known, else :func:`sampled_response`.
+    ``read(replies, message numbers)`` names all outcomes at once, when everything is written. Conditions share batches
+    and a message is read once for each of them; they steer all tokens, prompt and reply. Reply k of every condition
+    uses the same message.
+    """
+    conditions = conditions or [None]
+    if layers is None and any(conditions):
+        raise UserError("conditions need layers to be steered in; name at least one")
+    table = pd.DataFrame(
+        [{"condition": c, "message": k % len(messages)} for c in range(len(conditions)) for k in range(n)]
+    )
+    prompts = [subject.prompt.chat(messages[m]) for m in table.message]
+    layers = list(layers) if layers is not None else []
+
+    def steering(rows, lengths, width):
+        return steer(
+            subject, *stack([conditions[table.condition[i]] for i in rows], layers, subject.width), layers, norms
+        )
+
+    table["reply"] = generate(
+        subject, prompts, max_new_tokens, temperature, seed, steering=steering if layers else None,
+        alike=list(table.condition), progress=progress,
+    )  # fmt: skip
+    table["outcome"] = read(list(table.reply), list(table.message))
+    return table
+
+
+def acted(subject: Subject, situation, items: list[int], messages: list[str] | None = None, **options) -> pd.DataFrame:
+    """:func:`rollouts` of a situation's messages ``items``, one column more for each of its ``marks``.
+
+    ``messages``: the same told in other words, in one or several versions of all of them.
+    """
+    messages = [situation.messages[i] for i in items] if messages is None else messages
+    table = rollouts(
+        subject, messages, read=lambda replies, ms: situation.outcomes(replies, [items[m % len(items)] for m in ms]),
+        progress=False, temperature=situation.temperature, **options,
+    )  # fmt: skip
+    for name, rule in situation.marks.items():
+        table[name] = [o is not None and rule(r, o) for r, o in zip(table.reply, table.outcome)]
+    return table
+
+
+def did(table: pd.DataFrame, act: str) -> np.ndarray:
+    """1.0 for each reply that did ``act``, an outcome or a mark, 0.0 for others, NaN for those a judge left open."""
+    done = table[act] if act in table.columns else table.outcome == act
+    return np.where(table.outcome.isna(), np.nan, done.astype(float))
+
+
+def rate(done: np.ndarray, where: str = "") -> Estimate:
+    """Share with its Wilson interval, without replies that a judge left open; :class:`UserError` where none is left."""
+    done = done[~np.isnan(done)]
+    if not len(done):
+        raise UserError(f"no reply{where} could be judged; see the judge's table, then run again")
+    return wilson(int(done.sum()), len(done))
+
+
+def has_room(subject: Subject, base_rate: float) -> bool:
+    """Whether an act of this base rate could be seen to change; always for a subject whose acts have exact rates."""
+    return subject.world is not None or ROOM[0] <= base_rate <= ROOM[1]
+
+
+def responses(
+    subject: Subject, situation, directions: dict, strengths, layers, norms, items=None, n: int = 200, seed: int = 0,
+    max_new_tokens: int = 600,
+) -> pd.DataFrame:  # fmt: skip
+    """Rate of every act for each direction and strength: act, direction, strength, p, lo, hi, covered, items.
+
+    ``directions``: name -> vector (width,) or dict layer -> (width,); strength 0 stands in every curve, measured once.
+    Over the messages ``items`` (default all): exact where the subject's world is known (``items`` holds the
+    probability in each scenario, the interval is over scenarios), else :func:`sampled_responses`.
     """
     items = list(range(len(situation.messages))) if items is None else list(items)
-    if situation.scenarios is not None:
-        scenarios = [situation.scenarios[i] for i in items]
-        return dose_response(subject, scenarios, act, directions, strengths, layers, norms)
-    return sampled_response(subject, situation, act, directions, strengths, layers, norms, items, n, seed)
+    if situation.scenarios is None:
+        return sampled_responses(
+            subject, situation, directions, strengths, layers, norms, items, n, seed, max_new_tokens
+        )
+    points, conditions = _points(directions, strengths)
+    acts, p, covered = act_probabilities(subject, [situation.scenarios[i] for i in items], conditions, layers, norms)
+    rates = {(a, c): bootstrap_ci(p[c, :, k]) for k, a in enumerate(acts) for c in range(len(conditions))}
+    return pd.DataFrame(
+        [_row(a, point, rates[a, c], covered[c].mean(), p[c, :, acts.index(a)]) for a in acts for c, point in points]
+    )
 
 
-def sampled_response(
-    subject: Subject, situation, act: str, directions: dict, strengths, layers, norms, items, n: int = 200,
-    seed: int = 0, max_new_tokens: int = 600,
+def sampled_responses(
+    subject: Subject, situation, directions: dict, strengths, layers, norms, items, n: int = 200, seed: int = 0,
+    max_new_tokens: int = 600,
 ) -> pd.DataFrame:  # fmt: skip
-    """The same from ``n`` rollouts a point, with Wilson intervals; ``items`` are then the rollouts, 1 for the act.
+    """:func:`responses` from ``n`` rollouts a point, with Wilson intervals.
 
-    ``covered`` is the share of replies that did something at all (not "neither").
+    ``items`` are then the rollouts, as :func:`did` has them; ``covered`` is the share of replies that did something at
+    all (not "neither").
     """
-    points = [(name, s) for name in directions for s in sorted({0.0, *strengths})]
-    conditions = [Condition(directions[name], s) if s else None for name, s in points]
-    messages = [situation.messages[i] for i in items]
-    told = rollouts(
-        subject, messages, n, lambda reply, m: situation.read(reply, items[m]), conditions, layers, norms,
-        max_new_tokens, seed,
+    points, conditions = _points(directions, strengths)
+    table = acted(
+        subject, situation, items, n=n, conditions=conditions, layers=layers, norms=norms,
+        max_new_tokens=max_new_tokens, seed=seed,
     )  # fmt: skip
-    rows = []
-    for c, (name, strength) in enumerate(points):
-        outcomes = _decided(told.outcome[told.condition == c], f" under {name} at {strength}")
-        did = (outcomes == act).to_numpy()
-        e = wilson(int(did.sum()), len(did))
-        rows.append(
-            {"direction": name, "strength": strength, "p": e.value, "lo": e.lo, "hi": e.hi,
-             "covered": (outcomes != "neither").mean(), "items": did.astype(float)}
+    parts = [part for _, part in table.groupby("condition")]
+    return pd.DataFrame(
+        [
+            _row(act, point, rate(did(parts[c], act), f" under {point[0]} at {point[1]}"),
+                 (parts[c].outcome.dropna() != "neither").mean(), did(parts[c], act))
+            for act in (*situation.acts, *situation.marks) for c, point in points
+        ]
+    )  # fmt: skip
+
+
+def _points(directions: dict, strengths) -> tuple[list[tuple[int, tuple[str, float]]], list[Condition | None]]:
+    """(number of the condition, (direction, strength)) of every point of all curves, and the conditions, rest first."""
+    conditions, points = [None], []
+    for name, vector in directions.items():
+        for s in sorted({0.0, *strengths}):
+            points.append((len(conditions) if s else 0, (name, s)))
+            conditions += [Condition(vector, s)] if s else []
+    return points, conditions
+
+
+def _row(act: str, point: tuple[str, float], e: Estimate, covered: float, items: np.ndarray) -> dict:
+    return {
+        "act": act, "direction": point[0], "strength": point[1], "p": e.value, "lo": e.lo, "hi": e.hi,
+        "covered": covered, "items": items,
+    }  # fmt: skip
+
+
+def response(subject: Subject, situation, act: str, *args, **options) -> pd.DataFrame:
+    """:func:`responses` of one act."""
+    table = responses(subject, situation, *args, **options)
+    return table[table.act == act].reset_index(drop=True)
+
+
+def told_responses(
+    subject: Subject, situation, feelings: list[str], items: list[int], n: int = 200, seed: int = 0,
+    max_new_tokens: int = 600,
+) -> pd.DataFrame:  # fmt: skip
+    """Rate of every act when a feeling is told in words, the control of steering: act, feeling, p, lo, hi, items.
+
+    The feeling "(none)" is the message alone. Exact or sampled (``n`` replies a feeling) as :func:`responses`.
+    """
+    versions = {REST: situation.messages} | {e: situation.told[e] for e in feelings}
+    told = [texts[i] for texts in versions.values() for i in items]
+    if situation.scenarios is not None:
+        acts, p, _ = act_probabilities(
+            subject, [Scenario(m, situation.scenarios[items[k % len(items)]].acts) for k, m in enumerate(told)]
+        )
+        done = {a: np.split(p[0, :, k], len(versions)) for k, a in enumerate(acts)}
+        found = {a: [bootstrap_ci(x) for x in xs] for a, xs in done.items()}
+    else:
+        table = acted(
+            subject, situation, items, told, n=n * len(versions), max_new_tokens=max_new_tokens, seed=seed
         )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def _decided(outcomes: pd.Series, where: str = "") -> pd.Series:
-    """Outcomes without those that a judge left open, which belong in no rate; :class:`UserError` if none is left."""
-    outcomes = outcomes[outcomes.notna()]
-    if outcomes.empty:
-        raise UserError(f"no reply{where} could be judged; see the judge's table, then run again")
-    return outcomes
+        parts = [part for _, part in table.groupby(table.message // len(items))]
+        done = {a: [did(part, a) for part in parts] for a in (*situation.acts, *situation.marks)}
+        found = {a: [rate(x) for x in xs] for a, xs in done.items()}
+    return pd.DataFrame(
+        [
+            {"act": a, "feeling": f, "p": e.value, "lo": e.lo, "hi": e.hi, "items": x}
+            for a in done for f, e, x in zip(versions, found[a], done[a])
+        ]
+    )  # fmt: skip
 
 
 def harm_probabilities(subject: Subject, situation, messages: list[str], items: list[int]) -> np.ndarray | None:
@@ -139,63 +240,30 @@ def harm_probabilities(subject: Subject, situation, messages: list[str], items: 
 
 
 def level_rate(
-    subject: Subject, situation, messages: list[str], items: list[int], n: int = 200, seed: int = 0
-) -> float:
+    subject: Subject, situation, messages: list[str], items: list[int], n: int = 200, seed: int = 0,
+    max_new_tokens: int = 600,
+) -> float:  # fmt: skip
     """Rate of the situation's harm when its messages ``items`` are told in other words, ``messages``."""
     exact = harm_probabilities(subject, situation, messages, items)
     if exact is not None:
         return float(exact.mean())
-    found = rollouts(
-        subject,
-        messages,
-        n,
-        lambda reply, m: situation.read(reply, items[m % len(items)]),
-        max_new_tokens=600,
-        seed=seed,
-    )
-    return float((_decided(found.outcome) == situation.harm).mean())
+    table = acted(subject, situation, items, messages, n=n, max_new_tokens=max_new_tokens, seed=seed)
+    return rate(did(table, situation.harm)).value
 
 
 def curve(table: pd.DataFrame, direction: str, column: str = "p") -> pd.Series:
-    """Probability by strength of one direction of a response table; ``column`` "lo" or "hi": its bound."""
+    """Probability by strength of one direction of one act's table; ``column`` "lo" or "hi": its bound."""
     return table[table.direction == direction].set_index("strength")[column]
 
 
 def contrast(table: pd.DataFrame, direction: str, strength: float, stat=lambda x: x[:, 1].mean() - x[:, 0].mean()):
     """``stat`` of the paired items (n, 2) at strength 0 and at ``strength``, with interval over items.
 
-    Default: the rise of the probability.
+    Default: the rise of the probability. A reply that a judge left open goes, and its partner with it.
     """
     items = curve(table, direction, "items")
-    return bootstrap_ci(np.stack([items[0.0], items[strength]], 1), stat)
-
-
-def rollouts(
-    subject: Subject, messages: list[str], n: int, read, conditions: list[Condition | None] | None = None, layers=None,
-    norms=None, max_new_tokens: int = 120, seed: int = 0, progress: bool = True,
-) -> pd.DataFrame:  # fmt: skip
-    """``n`` sampled replies for each condition, messages in turn: condition, message, reply, outcome = ``read(reply)``.
-
-    Conditions share batches and a message is read once for each of them; they steer all tokens, prompt and reply.
-    Reply k of every condition uses the same message.
-    """
-    conditions = conditions or [None]
-    if layers is None and any(conditions):
-        raise UserError("conditions need layers to be steered in; name at least one")
-    table = pd.DataFrame(
-        [{"condition": c, "message": k % len(messages)} for c in range(len(conditions)) for k in range(n)]
-    )
-    prompts = [subject.prompt.chat(messages[m]) for m in table.message]
-    layers = list(layers) if layers is not None else []
-
-    def steering(rows, lengths, width):
-        return steer(
-            subject, *stack([conditions[table.condition[i]] for i in rows], layers, subject.width), layers, norms
-        )
-
-    table["reply"] = generate(
-        subject, prompts, max_new_tokens, seed=seed, steering=steering if layers else None,
-        alike=list(table.condition), progress=progress,
-    )  # fmt: skip
-    table["outcome"] = [read(reply, m) for reply, m in zip(table.reply, table.message)]
-    return table
+    pairs = np.stack([items[0.0], items[strength]], 1)
+    pairs = pairs[~np.isnan(pairs).any(1)]
+    if not len(pairs):
+        raise UserError(f"no pair of replies under {direction} at {strength} could be judged; see the judge's table")
+    return bootstrap_ci(pairs, stat)

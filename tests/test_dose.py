@@ -1,0 +1,107 @@
+"""Steering where a subject acts: the block that does as words do, and the largest dose that leaves language whole."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import plain_log_probs
+from test_behaviour import Known, Natural
+
+from emotion_concepts.experiments import dose
+from emotion_concepts.experiments.behaviour import acted, responses
+from emotion_concepts.lm.steering import Condition, steer
+
+NORMS = np.full(3, 2.0)
+
+
+class Vectors:
+    """A direction for each of two emotions at every block."""
+
+    @staticmethod
+    def of(emotion, layer):
+        rng = np.random.default_rng([layer, len(emotion)])
+        return rng.normal(size=32).astype(np.float32) / 6
+
+
+class Spoken(Natural):
+    def sensible(self, reply, i):
+        return len(reply.split()) > 1
+
+
+def test_nats_of_replies_are_those_of_plain_scoring(tiny_llama):
+    messages, replies = ["paint", "read", "paint"], ["I will", "never mind", "of course"]
+    condition = Condition(Vectors.of("calm", 1), 0.5)
+    got = dose.reply_nats(tiny_llama, messages, replies, [None, condition], [1], NORMS)
+    prompts = [tiny_llama.prompt.chat(m) for m in ("paint", "paint", "read")]
+    after = [" I will", " of course", " never mind"]  # message by message
+    tokens = [len(tiny_llama.encode(p + t)) - len(tiny_llama.encode(p)) for p, t in zip(prompts, after)]
+    context = lambda: steer(tiny_llama, condition.vector, 0.5, [1], NORMS)  # noqa: E731
+    want = [-plain_log_probs(tiny_llama, prompts, after, c) / tokens for c in (lambda: steer(
+        tiny_llama, condition.vector, 0.0, [1], NORMS), context)]  # fmt: skip
+    assert np.abs(got - want).max() < 1e-3 and np.abs(got[0] - got[1]).max() > 1e-2
+
+
+def test_a_block_is_judged_by_exact_rates_where_the_wordings_are_known(tiny_llama):
+    found = dose.block_effects(tiny_llama, Known, ("calm", "angry"), Vectors, [0, 2], 0.5, NORMS, [0, 2])
+    for k in (0, 2):
+        directions = {e: Vectors.of(e, k) for e in ("calm", "angry")}
+        table = responses(tiny_llama, Known, directions, [0.5], [k], NORMS, [0, 2])
+        p = table[(table.act == "yes") & (table.strength == 0.5)].set_index("direction").p
+        assert found[k] == pytest.approx(p["calm"] - p["angry"])
+
+
+def test_elsewhere_a_block_is_judged_by_the_replies_that_words_called_forth(tiny_llama):
+    """Replies written under steering at a block stand for those of a told emotion."""
+    written = {
+        e: acted(tiny_llama, Natural(), [0, 1], n=12, conditions=[Condition(Vectors.of(e, 1), 2.0)], layers=[1],
+                 norms=NORMS, max_new_tokens=12)
+        for e in ("calm", "angry")
+    }  # fmt: skip
+    args = tiny_llama, Natural(), ("calm", "angry"), Vectors, [0, 1], 1.0, NORMS, [0, 1]
+    found = dose.block_effects(*args, written)
+    assert found[1] > 0  # each vector makes likelier what it brought about
+    swapped = dose.block_effects(*args, {"calm": written["angry"], "angry": written["calm"]})
+    assert list(swapped) == pytest.approx(list(-found))
+
+
+def test_coherence_is_measured_on_the_task_itself(tiny_llama):
+    natural = Spoken()
+    rest = acted(tiny_llama, natural, [0, 1], n=4, max_new_tokens=12)
+    directions = {"x": Vectors.of("calm", 1), "y": Vectors.of("angry", 1)}
+    table = dose.on_the_task(
+        tiny_llama, [(natural, [0, 1], rest)], directions, (-0.5, 8.0), [1], NORMS, n=4, max_new_tokens=12
+    )
+    assert len(table) == 2 * 3 and list(table.columns[:3]) == ["direction", "strength", "situation"]
+    plain = table[table.strength == 0]
+    own = dose.reply_nats(tiny_llama, [Known.messages[m] for m in rest.message], list(rest.reply), [None], [1], NORMS)
+    assert plain.perplexity.to_numpy() == pytest.approx([np.exp(own.mean())] * 2, rel=1e-4)
+    conditions = [None, *(Condition(directions[d], s) for d in "xy" for s in (-0.5, 8.0))]
+    steered = acted(tiny_llama, natural, [0, 1], n=4, conditions=conditions, layers=[1], norms=NORMS, max_new_tokens=12)
+    strong = table[(table.strength == 8.0) & (table.direction == "y")].iloc[0]
+    nats = dose.reply_nats(
+        tiny_llama, [Known.messages[m] for m in rest.message], list(rest.reply), [Condition(directions["y"], 8.0)], [1],
+        NORMS,
+    )  # fmt: skip
+    assert strong.perplexity == pytest.approx(np.exp(nats.mean()), rel=1e-4)
+    assert strong.sensible == np.mean([len(r.split()) > 1 for r in steered.reply[steered.condition == 4]])
+
+
+def told(rows):
+    columns = ["direction", "strength", "situation", "perplexity", "repetition", "sensible"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_the_largest_coherent_strength_is_one_that_no_direction_and_no_task_breaks():
+    rest = [("x", 0.0, "a", 5.0, 0.1, 1.0), ("x", 0.0, "b", 9.0, 0.0, 0.5)]
+    whole = [
+        (d, s, t, p, 0.1, 0.5 if t == "b" else 0.9)
+        for d in "xy"
+        for s in (-0.1, 0.1)
+        for t, p in (("a", 9.9), ("b", 17))
+    ]
+    assert dose.largest_coherent(told(rest + whole)) == 0.1
+    for broken in (("y", -0.1, "a", 10.1, 0.1, 1.0), ("x", 0.1, "b", 9.0, 0.11, 0.5), ("x", 0.1, "b", 9.0, 0.0, 0.39)):
+        assert dose.largest_coherent(told([*rest, *whole, broken])) is None
+        again = [(d, 0.05, t, p, r, s) for d, _, t, p, r, s in whole]
+        assert dose.largest_coherent(told([*rest, *whole, *again, broken])) == 0.05
+    stronger = [(d, 0.4, t, p, r, s) for d, _, t, p, r, s in whole]  # above one that breaks it is not trusted
+    assert dose.largest_coherent(told([*rest, *whole, ("x", 0.2, "a", 99.0, 0.0, 1.0), *stronger])) == 0.1
