@@ -1,24 +1,26 @@
-"""Whose emotion a vector holds: that of the one who speaks or of the other, shown or hidden (paper, section 4)."""
+"""Whose emotion a vector holds: that of the one who speaks, or of the other (paper, section 4)."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from emotion_concepts.lm.subject import Subject
-from emotion_concepts.reading.activations import pooled
-from emotion_concepts.reading.pooling import SpanSets, spans_in_turn
+from emotion_concepts.reading.activations import at_spans
+from emotion_concepts.reading.pooling import spans_in_turn
 from emotion_concepts.reading.vectors import EmotionVectors, cosine, emotion_vectors
 from emotion_concepts.texts.materials import load
 from emotion_concepts.texts.published import ratings
 
 SIDES = (0, 1)
+LEAST = 0.5  # reliability of the less reliable of two sets below which their cosine has no power
 
 
 @dataclass(frozen=True)
 class Dialogue:
     """Alternating turns of two speakers, the first of whom feels ``felt[0]``, the second ``felt[1]``.
 
-    Talks of the same ``part``, or of parts that follow each other, may share a turn; others only by chance.
+    Talks of different ``part`` share hardly a turn.
     """
 
     turns: tuple[str, ...]
@@ -26,30 +28,23 @@ class Dialogue:
     part: int = 0
 
 
-def dialogues(subject: Subject, n: int) -> list[Dialogue]:
-    """Talks of two people with independent emotions: those of its world, or statements of six emotions, alternating."""
+def dialogues(subject: Subject, n: int, feelings: int = 15) -> list[Dialogue]:
+    """Talks of two people with independent emotions, in ``n`` parts: those of its world, or statements in turn.
+
+    Of statements every two of the first ``feelings`` emotions meet once a part, with two statements each, so that what
+    is told of one speaker is told equally often of every feeling of the other. They suffice for half as many parts.
+    Where both feel the same, the second's words are those of the next part, as nobody repeats the other.
+    """
     if subject.world:
         told = subject.world.dialogues(n)
         return [Dialogue(tuple(turns), felt, k * n // len(told)) for k, (turns, felt) in enumerate(told)]
-    statements, out = load(subject, "standing")["statements"], []
-    for one in statements:
-        for other in statements:
-            for i in range(min(n, len(statements[one]) - 1)):
-                turns = (statements[one][i], statements[other][i], statements[one][i + 1], statements[other][i + 1])
-                out.append(Dialogue(turns, (one, other), i))
-    return out
-
-
-def hidden_feelings(subject: Subject, n: int) -> list[tuple[str, str, str]]:
-    """Texts that hide a feeling: (text, the part that shows another or none, the real emotion)."""
-    if subject.world:
-        return [(text, aloud, real) for text, aloud, real, _ in subject.world.hidden(n)]
-    material = load(subject, "standing")
-    out = []
-    for real, statements in material["statements"].items():
-        for s in statements[:n]:
-            for frame in material["frames"]["hidden"]:
-                out.append((frame.replace("{statement}", s), frame.replace("{statement} ", ""), real))
+    statements = load(subject, "standing")["statements"]
+    parts, out = min(n, min(map(len, statements.values())) // 2), []
+    for i in range(parts):
+        for one, other in product(list(statements)[:feelings], repeat=2):
+            j = (i + 1) % parts if one == other else i
+            mine, theirs = statements[one][2 * i :][:2], statements[other][2 * j :][:2]
+            out.append(Dialogue((mine[0], theirs[0], mine[1], theirs[1]), (one, other), i))
     return out
 
 
@@ -61,21 +56,18 @@ def render(subject: Subject, dialogue: Dialogue, names: tuple[str, str] | None =
     return "\n\n".join(f"{names[k % 2]}: {words}" for k, words in enumerate(dialogue.turns))
 
 
-def turn_spans(subject: Subject, text: str, dialogue: Dialogue) -> tuple[tuple, tuple]:
-    """Token spans of the first speaker's turns and of the second's, in the rendered ``text``."""
-    spans = spans_in_turn(subject, text, dialogue.turns)
-    return tuple(spans[::2]), tuple(spans[1::2])
-
-
 def speaker_acts(
     subject: Subject, dialogues: list[Dialogue], layers: list[int], names: tuple[str, str] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean activation over the first and over the second speaker's words, (dialogues, layers, width) each."""
+    """Mean activation over the first and over the second speaker's turns, (dialogues, layers, width) each.
+
+    The first turn of each is left out: who opens a talk has not heard the other and cannot hold the other's emotion, and
+    the two are to be read at like places.
+    """
     texts = [render(subject, d, names) for d in dialogues]
-    spans = [turn_spans(subject, t, d) for t, d in zip(texts, dialogues)]
-    return tuple(
-        pooled(subject, texts, SpanSets(tuple(s[side] for s in spans)), layers, progress=False) for side in SIDES
-    )
+    spans = [spans_in_turn(subject, t, d.turns)[2:] for t, d in zip(texts, dialogues)]
+    acts = at_spans(subject, texts, spans, layers)
+    return acts[:, ::2].mean(1), acts[:, 1::2].mean(1)
 
 
 def speaker_sets(
@@ -106,42 +98,57 @@ def same_emotion(
     return np.diag(rows), np.array([rows[k, rng.permutation(k)].mean() for _ in range(n)])
 
 
-def reliability(
-    acts: tuple[np.ndarray, np.ndarray], dialogues: list[Dialogue], layer: int, covariance=None
-) -> dict[tuple[int, int], float]:
-    """For each set, the mean cosine of the same emotion in vectors from two halves of the dialogues.
+def split_half(acts: np.ndarray, labels: list[str], parts, at: int = 0, covariance=None) -> float:
+    """Mean cosine of the same emotion in vectors from two halves of the texts, stepped up to all (Spearman-Brown).
 
-    The halves share no turn but by chance; the cosine is stepped up to the full number of dialogues (Spearman and
-    Brown's formula): what noise leaves of a cosine of 1. NaN for fewer than three parts, which have no such halves.
+    What noise leaves of a cosine of 1. ``acts`` (texts, layers, width), of which layer number ``at`` is taken, with its
+    ``covariance`` (width, width); the halves share no part. NaN for a single part.
     """
-    middle = len({d.part for d in dialogues}) // 2
-    rows = [[i for i, d in enumerate(dialogues) if side * (d.part - middle) > 0] for side in (-1, 1)]
-    if not all(rows):
-        return {(tokens, whose): float("nan") for tokens in SIDES for whose in SIDES}
-    halves = [speaker_sets(acts, dialogues, [layer], covariance, half) for half in rows]
-    out = {}
-    for key in halves[0]:
-        r = same_emotion(halves[0][key], halves[1][key], layer, 1)[0].mean()
-        out[key] = float(2 * r / (1 + r))
-    return out
+    kinds = sorted(set(parts))
+    first = set(kinds[: len(kinds) // 2])
+    rows = [[i for i, p in enumerate(parts) if (p in first) is side] for side in (True, False)]
+    if not rows[0]:
+        return float("nan")
+    one, other = (
+        emotion_vectors(
+            acts[:, [at]], [labels[i] for i in r], [0], None if covariance is None else covariance[None], rows=r
+        )
+        for r in rows
+    )
+    r, longer = same_emotion(one, other, 0, 1)[0].mean(), 2 * len(labels) / sum(map(len, rows))
+    return float(longer * r / (1 + (longer - 1) * abs(r)))
 
 
-def arousal_regulation(present: EmotionVectors, other: EmotionVectors, layer: int) -> tuple[np.ndarray, np.ndarray]:
+def reliability(
+    acts: tuple[np.ndarray, np.ndarray], dialogues: list[Dialogue], at: int = 0, covariance=None
+) -> dict[tuple[int, int], float]:
+    """:func:`split_half` over talks of each of the four sets of :func:`speaker_sets`."""
+    parts = [d.part for d in dialogues]
+    return {
+        (tokens, whose): split_half(acts[tokens], [d.felt[whose] for d in dialogues], parts, at, covariance)
+        for tokens in SIDES
+        for whose in SIDES
+    }
+
+
+def disattenuated(value: float, one: float, other: float) -> float:
+    """What a cosine of two sets would be without noise, given their reliabilities; NaN where one has none."""
+    return float(value / np.sqrt(one * other)) if min(one, other) > 0 else float("nan")
+
+
+def arousal_regulation(
+    present: EmotionVectors, other: EmotionVectors, layer: int, beyond_likeness: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Arousal of each emotion, and the similarity-weighted arousal of the present emotions near its *other* vector.
 
-    A negative correlation means that a stirred other goes with a still speaker, and the reverse (paper: r -.47).
+    A negative correlation means that a stirred other goes with a still speaker, and the reverse (paper: r -.47). Where
+    the other's vector is in part the speaker's own, it lies near its kin, and arousal finds itself;
+    ``beyond_likeness`` takes out what a straight line on the likeness of the present vectors tells of that nearness.
     """
     arousal = ratings().arousal[present.emotions].to_numpy()
-    near = cosine(other.at(layer), present.at(layer))
-    np.fill_diagonal(near, 0)
-    weights = np.exp(near / near.std())
-    np.fill_diagonal(weights, 0)
+    near, off = cosine(other.at(layer), present.at(layer)), ~np.eye(len(arousal), dtype=bool)
+    if beyond_likeness:
+        like = cosine(present.at(layer), present.at(layer))
+        near = near - np.polyval(np.polyfit(like[off], near[off], 1), like)
+    weights = np.where(off, np.exp(near / near[off].std()), 0)
     return arousal, (weights * arousal).sum(1) / weights.sum(1)
-
-
-def outside(vectors: np.ndarray, space: np.ndarray, variance: float = 0.99) -> np.ndarray:
-    """Share of each vector's norm outside the leading directions of ``space`` that hold ``variance`` of it."""
-    _, s, rows = np.linalg.svd(space - space.mean(0), full_matrices=False)
-    k = int(np.searchsorted(np.cumsum(s**2) / (s**2).sum(), variance)) + 1
-    inside = vectors @ rows[:k].T
-    return np.sqrt(np.clip(1 - (inside**2).sum(1) / (vectors**2).sum(1), 0, 1))
