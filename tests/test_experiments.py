@@ -1,12 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import make_tokenizer
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import classification, lens, probing, sweeping, word_dose
 from emotion_concepts.experiments.coherence import coherence
 from emotion_concepts.lm.models import load_model
 from emotion_concepts.lm.scoring import perplexity
+from emotion_concepts.lm.subject import wrap
 from emotion_concepts.outcomes.graders import repetition
 from emotion_concepts.reading.activations import at_reply, mean_norm, per_token
 from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
@@ -23,10 +25,17 @@ def vectors(make_vectors):
     return make_vectors(EMOTIONS, origin=False)
 
 
-def test_logit_lens_finds_a_planted_word(tiny_llama):
+@pytest.fixture
+def knows_calm(tiny_llama):
+    """A subject whose tokenizer has the word "calm" as one token."""
+    return wrap(tiny_llama.model, make_tokenizer(texts=["they were calm and stayed calm, all calm " * 9]), "calm")
+
+
+def test_logit_lens_finds_a_planted_word(knows_calm):
     """A direction along a word's unembedding is read as that word; random directions are not."""
-    table = tiny_llama.unembedding.detach().numpy()
-    ids = sorted(lens.first_tokens(tiny_llama, "calm"))
+    subject = knows_calm
+    table = subject.unembedding.detach().numpy()
+    ids = sorted(lens.word_tokens(subject, ["calm"])["calm"])
     direction = (table - table.mean(0))[ids[0]]
     direction = direction / np.linalg.norm(direction)
     v = np.stack([direction, *np.random.default_rng(1).normal(size=(3, 32))])
@@ -34,13 +43,13 @@ def test_logit_lens_finds_a_planted_word(tiny_llama):
     vs = EmotionVectors(
         ["calm", "afraid", "happy", "sad"], v[None].astype(np.float32), np.ones((1, 4)), np.zeros((1, 32)), [0], {}
     )
-    row = lens.logit_lens(tiny_llama, vs, 0, ["calm"]).iloc[0]
+    row = lens.logit_lens(subject, vs, 0, ["calm"]).iloc[0]
     assert row.word and row["rank"] == 1
 
 
-def test_word_steering_raises_the_word_along_its_unembedding(tiny_llama):
-    table = tiny_llama.unembedding.detach().numpy()
-    ids = sorted(lens.first_tokens(tiny_llama, "calm"))
+def test_word_steering_raises_the_word_along_its_unembedding(knows_calm):
+    table = knows_calm.unembedding.detach().numpy()
+    ids = sorted(lens.word_tokens(knows_calm, ["calm"])["calm"])
     v = np.zeros((1, 4, 32), np.float32)
     rng = np.random.default_rng(0)
     v[0] = rng.normal(size=(4, 32))
@@ -49,7 +58,7 @@ def test_word_steering_raises_the_word_along_its_unembedding(tiny_llama):
     vs = EmotionVectors(EMOTIONS, v, np.ones((1, 4)), np.zeros((1, 32)), [2], {})
     norms_ = np.full(3, 6.0)
     change, null = lens.word_steering(
-        tiny_llama, vs, ["calm"], ["He feels"], 1.0, [2], norms_, rng.normal(size=(3, 32)) / 6
+        knows_calm, vs, ["calm"], ["He feels"], 1.0, [2], norms_, rng.normal(size=(3, 32)) / 6
     )
     assert change.loc["calm", "calm"] > 0.5 and change.loc["calm", "calm"] > null.max()
     assert null.shape == (3, 1)

@@ -16,7 +16,7 @@ def coherence(
 ) -> pd.DataFrame:  # fmt: skip
     """Median perplexity of ``texts`` and mean repetition of replies to ``prompts``, steered on all tokens.
 
-    ``directions``: name -> vector as in :func:`~emotion_concepts.lm.steering.steer`; ``strengths``: fractions of the mean
+    ``directions``: name -> vector as in :func:`~emotion_concepts.lm.steering.steer`; ``strengths``: shares of the mean
     residual norm, either sign. One row for each direction and strength, the unsteered model (strength 0) among them.
     Conditions share batches.
     """

@@ -165,4 +165,5 @@ def compare_maps(maps: dict[str, np.ndarray], emotions: list[str]) -> pd.DataFra
             "share of PC1": pcs.share[0], "within minus between clusters": cluster_gap(s, emotions),
             "r with the first map": rsa(first, s),
         }  # fmt: skip
+        rows[name] |= {f"{axis} {end}": getattr(fit.r, end) for axis, fit in fits.items() for end in ("lo", "hi")}
     return pd.DataFrame(rows).T

@@ -32,7 +32,7 @@ def scenario_matrix(messages: pd.DataFrame) -> pd.DataFrame:
 
 def centred(matrix: pd.DataFrame) -> pd.DataFrame:
     """Each probe measured from its mean over the scenarios, so that one that is high everywhere claims none."""
-    return matrix - matrix.mean(0)
+    return matrix - matrix.mean(axis=0)
 
 
 def diagonal_hits(matrix: pd.DataFrame) -> tuple[int, int]:

@@ -41,10 +41,12 @@ def texts_for(subject: Subject, n: int, built_on=(), folder: str = "", seed: int
         return Swept(texts, [None] * len(texts), f"{len(texts)} texts of the subject's world")
     passages = natural("sweep")[: max(1, n // 2)]
     free = [t for t in shared_topics() if t not in set(built_on)]
-    stories = shared_stories(topics=free)
-    rows = sorted(rng.permutation(len(stories))[: n - len(passages)]) if free else []
-    texts, told = [stories.texts[i] for i in rows], [stories.emotions[i] for i in rows]
-    note = f"{len(passages)} passages of many kinds and {len(rows)} shared stories on topics that built no vector"
+    texts, told = [], []
+    if free:
+        stories = shared_stories(topics=free)
+        rows = sorted(rng.permutation(len(stories))[: n - len(passages)])
+        texts, told = [stories.texts[i] for i in rows], [stories.emotions[i] for i in rows]
+    note = f"{len(passages)} passages of many kinds and {len(texts)} shared stories on topics that built no vector"
     return Swept(passages + texts, [None] * len(passages) + told, note)
 
 
