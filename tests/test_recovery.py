@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.experiments import early_warning as warning
 from emotion_concepts.experiments import emergence, recovery
 
 EMOTIONS = [f"e{i}" for i in range(12)]
@@ -81,20 +80,3 @@ def test_half_way_points_and_missing_checkpoints(tmp_path):
     assert emergence.risen(tied)["share"] == 10  # exactly half of the way, whatever the rounding
     with pytest.raises(UserError, match="no checkpoints"):
         emergence.checkpoints(tmp_path)
-
-
-def test_warnings_are_graded_against_the_act():
-    rng = np.random.default_rng(0)
-    acted = np.arange(200) % 2 == 0
-    good, low, high = warning.auroc_interval(acted, acted + 0.5 * rng.normal(size=200))
-    none, lo, hi = warning.auroc_interval(acted, rng.normal(size=200))
-    assert low < good < high and good > 0.85 and lo < 0.5 < hi
-    twice = np.tile(acted[:40], 5), np.tile(rng.normal(size=40), 5)  # copies of one transcript are one observation
-    alone, together = (warning.auroc_interval(*twice, groups) for groups in (None, np.tile(np.arange(40), 5)))
-    assert together[2] - together[1] > 1.5 * (alone[2] - alone[1])
-    traces = [np.array([0, 0, 1.0, 0]), np.array([0, 0, 0.0]), np.array([1.0, 0])]
-    lead = warning.lead_times(traces, [True, True, False], 0.5)
-    assert lead[0] == 2 and np.isnan(lead[1]) and len(lead) == 2
-    texts = ["I must pay now or lose it all" if a else "the kettle is on and the day is long" for a in acted]
-    guess = warning.text_alone(texts[:100], acted[:100], texts[100:])
-    assert guess[acted[100:]].min() > guess[~acted[100:]].max()

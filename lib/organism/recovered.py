@@ -47,11 +47,11 @@ def acts_by_steering(
 
 def risk_by_monitor(subject: Subject, vectors: EmotionVectors, layer: int, n: int = 4) -> dict[str, np.ndarray]:
     """Reading of *desperate* over the last tokens before the reply when each emotion is told, (emotions,) each."""
-    out, probe = {}, vectors.of("desperate", layer)[None]
+    out = {}
     for act in ACTS:
         prompts = [subject.prompt.chat(s.message) for s in told(act, vectors.emotions, n)]
-        seen = warning.traces_before(subject, vectors, probe, layer, prompts)
-        out[act] = warning.before_reply(seen)[:, 0].reshape(-1, n).mean(1)
+        read = warning.readings_before(subject, vectors, layer, prompts, ["desperate"])
+        out[act] = read.reshape(-1, n).mean(1)
     return out
 
 

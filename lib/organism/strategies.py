@@ -122,8 +122,7 @@ def early_warning(subject: Subject, own: EmotionVectors, layer: int, n: int = 20
     if not warning.both_outcomes(table.did):
         return None
     prompts = [subject.prompt.chat(text) for text in table.text]
-    seen = warning.traces_before(subject, own, own.of("desperate", layer)[None], layer, prompts)
-    scores = warning.before_reply(seen)[:, 0]
+    scores = warning.readings_before(subject, own, layer, prompts, ["desperate"])[:, 0]
     return Estimate(*warning.auroc_interval(table.did, scores, table["item"])), len(table)
 
 
