@@ -113,9 +113,10 @@ def test_parts_of_the_stories(stories):
     assert whole.texts == [r["text"] for r in stories] and len(whole) == 2052
     part = shared_stories(["sad", "calm"], shared_topics()[:3])
     assert part.emotions == ["calm", "sad"] * 3 and part.topics == [t for t in shared_topics()[:3] for _ in range(2)]
-    assert part.report == {"stories": 6, "author": "shared"} and part.hash == shared_stories(["calm", "sad"]).subset(
-        range(6)
-    ).hash
+    assert (
+        part.report == {"stories": 6, "author": "shared"}
+        and part.hash == shared_stories(["calm", "sad"]).subset(range(6)).hash
+    )
     with pytest.raises(UserError, match="unknown emotion 'hapy'; did you mean happy"):
         shared_stories(["hapy"])
     with pytest.raises(UserError, match="no shared story has the topic 'the moon'; there is moving to a new flat,"):

@@ -22,8 +22,7 @@ MATERIAL = {
 }
 GOOD = "Mara looked at the sea and waited for the boat to come home."
 TEMPLATE = (
-    "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
-    "{% if add_generation_prompt %}<reply>{% endif %}"
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<reply>{% endif %}"
 )
 
 
