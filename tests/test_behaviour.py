@@ -128,20 +128,6 @@ def test_replies_that_a_judge_left_open_count_nowhere(tiny_llama):
         )
 
 
-def test_a_feeling_told_in_words_is_measured_beside_the_plain_message(tiny_llama):
-    exact = behaviour.told_responses(tiny_llama, Known, ["calm"], [0, 2])
-    want = act_probabilities(
-        tiny_llama, [behaviour.Scenario(Known.told["calm"][i], Known.scenarios[i].acts) for i in (0, 2)]
-    )[1][0, :, 0]
-    yes = exact[exact.act == "yes"].set_index("feeling")
-    assert list(yes.index) == [behaviour.REST, "calm"] and np.allclose(yes["items"]["calm"], want, atol=1e-6)
-    seen = []
-    natural = Natural(lambda reply: seen.append(reply) or "yes")
-    sampled = behaviour.told_responses(tiny_llama, natural, ["calm"], [0, 2], n=4, max_new_tokens=4)
-    assert natural.calls == [8] and [len(x) for x in sampled["items"]] == [4] * 6
-    assert set(sampled[sampled.act == "yes"].p) == {1.0}
-
-
 def test_room_for_an_effect_depends_on_the_base_rate_of_real_models_alone(tiny_llama):
     assert [behaviour.has_room(tiny_llama, p) for p in (0.0, 0.04, 0.05, 0.6, 0.61)] == [
         False,

@@ -1,4 +1,4 @@
-"""What a subject does in a situation, and how steering or a feeling told in words changes it (paper, section 5)."""
+"""What a subject does in a situation, and how steering changes it (paper, section 5)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,6 @@ from emotion_concepts.lm.subject import Subject
 from emotion_concepts.statistics import Estimate, bootstrap_ci, wilson
 
 ROOM = (0.05, 0.60)  # base rates between which an act can be seen to become more and less frequent
-REST = "(none)"  # the feeling of a message in which none is told
 
 
 @dataclass(frozen=True)
@@ -192,37 +191,6 @@ def response(subject: Subject, situation, act: str, *args, **options) -> pd.Data
     """:func:`responses` of one act."""
     table = responses(subject, situation, *args, **options)
     return table[table.act == act].reset_index(drop=True)
-
-
-def told_responses(
-    subject: Subject, situation, feelings: list[str], items: list[int], n: int = 200, seed: int = 0,
-    max_new_tokens: int = 600,
-) -> pd.DataFrame:  # fmt: skip
-    """Rate of every act when a feeling is told in words, the control of steering: act, feeling, p, lo, hi, items.
-
-    The feeling "(none)" is the message alone. Exact or sampled (``n`` replies a feeling) as :func:`responses`.
-    """
-    versions = {REST: situation.messages} | {e: situation.told[e] for e in feelings}
-    told = [texts[i] for texts in versions.values() for i in items]
-    if situation.scenarios is not None:
-        acts, p, _ = act_probabilities(
-            subject, [Scenario(m, situation.scenarios[items[k % len(items)]].acts) for k, m in enumerate(told)]
-        )
-        done = {a: np.split(p[0, :, k], len(versions)) for k, a in enumerate(acts)}
-        found = {a: [bootstrap_ci(x) for x in xs] for a, xs in done.items()}
-    else:
-        table = acted(
-            subject, situation, items, told, n=n * len(versions), max_new_tokens=max_new_tokens, seed=seed
-        )  # fmt: skip
-        parts = [part for _, part in table.groupby(table.message // len(items))]
-        done = {a: [did(part, a) for part in parts] for a in (*situation.acts, *situation.marks)}
-        found = {a: [rate(x) for x in xs] for a, xs in done.items()}
-    return pd.DataFrame(
-        [
-            {"act": a, "feeling": f, "p": e.value, "lo": e.lo, "hi": e.hi, "items": x}
-            for a in done for f, e, x in zip(versions, found[a], done[a])
-        ]
-    )  # fmt: skip
 
 
 def harm_probabilities(subject: Subject, situation, messages: list[str], items: list[int]) -> np.ndarray | None:
