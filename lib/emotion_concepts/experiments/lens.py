@@ -1,47 +1,101 @@
 """What a vector says in words: the logit lens, and the words it makes likelier when steered (paper, section 1)."""
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import pandas as pd
+import torch
 
-from emotion_concepts.lm.scoring import next_logits
-from emotion_concepts.lm.steering import steer
+from emotion_concepts.lm.scoring import LOGITS_BUDGET
+from emotion_concepts.lm.shared_prefix import grouped_log_probs
+from emotion_concepts.lm.steering import Condition
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.vectors import EmotionVectors
-from emotion_concepts.texts.published import kin
+from emotion_concepts.texts.published import emotion_words, kin, ratings
+
+_TOKENS: WeakKeyDictionary = WeakKeyDictionary()  # tokenizer -> word -> the tokens that are this word
 
 
-def first_tokens(subject: Subject, word: str) -> set[int]:
-    """First token ids of a word as it stands in running text or at a sentence's start."""
-    head = subject.encode("It is")
-    forms = (" " + word, " " + word.capitalize(), word, word.capitalize())
-    ids = {subject.tokenizer(f, add_special_tokens=False)["input_ids"][0] for f in forms[2:]}
-    return ids | {subject.encode("It is" + f)[len(head)] for f in forms[:2]}
+def word_tokens(subject: Subject, words) -> dict[str, frozenset[int]]:
+    """For each word the tokens that are this word as a whole, small or capital, in running text or at its start.
+
+    None for a word that the tokenizer cuts: its first piece ("an", "dis") would stand for many others.
+    """
+    known, words = _TOKENS.setdefault(subject.tokenizer, {}), list(words)
+    new = [w for w in dict.fromkeys(words) if w not in known]
+    forms = [f for w in new for f in (w, w.capitalize())]
+    if forms:
+        n, lead = len(subject.encode("It is")), len(subject.encode(""))
+        running, bare = subject.encode_all([f"It is {f}" for f in forms]), subject.encode_all(forms)
+        ends = [(r[n:], b[lead:]) for r, b in zip(running, bare)]
+        whole = [{tokens[0] for tokens in end if len(tokens) == 1} for end in ends]
+        unknown = {subject.tokenizer.unk_token_id}
+        known |= {w: frozenset((whole[2 * i] | whole[2 * i + 1]) - unknown) for i, w in enumerate(new)}
+    return {w: known[w] for w in words}
+
+
+def lens_logits(subject: Subject, directions, token_ids=None) -> torch.Tensor:
+    """What directions (n, width) add to the logits of tokens, float32 (n, tokens or vocabulary), up to a factor each.
+
+    Read as the model reads its last layer: through the last norm with its gain, and the head. The norm's own centre
+    and offset cancel between the direction and its opposite.
+    """
+    v = torch.as_tensor(np.asarray(directions), dtype=torch.float32)
+    v = v / v.norm(dim=-1, keepdim=True) * subject.width**0.5
+    norm = subject.architecture.norm
+    weights = next(iter(norm.parameters()), None) if norm else None
+    v = v[None].to(subject.head.embedding.weight.device) if weights is None else v[None].to(weights)
+    with torch.inference_mode():
+        up, down = (subject.head(norm(x) if norm else x, token_ids) for x in (v, -v))
+    return (up - down)[0] / 2
 
 
 def top_words(subject: Subject, vectors: np.ndarray, k: int = 10) -> list[list[tuple[int, str]]]:
-    """For each direction (n, width), the k tokens whose unembedding it raises most: (id, text)."""
-    table = subject.unembedding.detach().float().cpu().numpy()
-    scores = vectors @ (table - table.mean(0)).T
-    order = np.argsort(-scores, axis=1)[:, :k]
-    return [[(int(i), subject.tokenizer.decode([int(i)])) for i in row] for row in order]
+    """For each direction (n, width), the k tokens whose logits it raises most: (id, text); see :func:`lens_logits`."""
+    real = min(len(subject.tokenizer), subject.vocabulary)  # rows beyond were never trained
+    size = max(1, LOGITS_BUDGET // subject.vocabulary)
+    vectors = np.asarray(vectors)
+    starts = range(0, len(vectors), size)
+    parts = [lens_logits(subject, vectors[i : i + size])[:, :real].topk(k).indices for i in starts]
+    return [[(i, subject.tokenizer.decode([i])) for i in row] for part in parts for row in part.tolist()]
+
+
+def word_scores(subject: Subject, vectors: np.ndarray, words=None) -> pd.DataFrame:
+    """What directions (n, width) add to the words' logits, the mean over a word's tokens: (n, words that are tokens).
+
+    ``words``: those looked at (default: the 171). Words that the tokenizer cuts are left out.
+    """
+    tokens = {w: sorted(ids) for w, ids in word_tokens(subject, words or emotion_words()).items() if ids}
+    every = sorted({i for ids in tokens.values() for i in ids})
+    logits = lens_logits(subject, vectors, every).cpu().numpy()
+    return pd.DataFrame({w: logits[:, np.searchsorted(every, ids)].mean(1) for w, ids in tokens.items()})
 
 
 def logit_lens(subject: Subject, vectors: EmotionVectors, layer: int, emotions, k: int = 10) -> pd.DataFrame:
-    """Per emotion: its top tokens, whether its own word's first token is among them, or that of a kin's word."""
-    rows = []
-    every = top_words(subject, np.stack([vectors.of(e, layer) for e in emotions]), k)
-    for e, top in zip(emotions, every):
-        ids = [i for i, _ in top]
-        own = first_tokens(subject, e)
-        family = set().union(*(first_tokens(subject, w) for w in kin(e)))
-        rank = next((n for n, i in enumerate(ids) if i in own), None)
+    """Per emotion: its top tokens, and what they say.
+
+    ``word``, ``kin``: whether its own word, or that of a kin, is among them; ``rank``: its word's place there.
+    ``readable``: whether its word or a kin's is one token at all; where not, it cannot be found among tokens.
+    ``place``: its word's place among the ``words`` of the 171 that are tokens (1 is best; missing where it is none).
+    ``valence``: mean rating (-1..1) of the k of these words that are raised most.
+    """
+    directions = np.stack([vectors.of(e, layer) for e in emotions])
+    scores, valence, rows = word_scores(subject, directions), ratings().valence, []
+    for i, (e, top) in enumerate(zip(emotions, top_words(subject, directions, k))):
+        ids, own, family = [i for i, _ in top], *_families(subject, e)
+        rank = next((n for n, i in enumerate(ids, 1) if i in own), None)
+        order = scores.iloc[i].sort_values(ascending=False).index
         rows.append(
             {
                 "emotion": e,
                 "top": " ".join(t.strip() for _, t in top),
                 "word": rank is not None,
-                "rank": None if rank is None else rank + 1,
+                "rank": rank,
                 "kin": any(i in family for i in ids),
+                "readable": bool(own | family),
+                "place": order.get_loc(e) + 1 if e in order else np.nan,
+                "words": len(order),
+                "valence": float(valence[order[:k]].mean()),
             }  # fmt: skip
         )
     table = pd.DataFrame(rows)
@@ -49,9 +103,15 @@ def logit_lens(subject: Subject, vectors: EmotionVectors, layer: int, emotions, 
     return table
 
 
+def _families(subject: Subject, emotion: str) -> tuple[frozenset[int], frozenset[int]]:
+    """Tokens of the emotion's word, and of its kin's."""
+    tokens = word_tokens(subject, [emotion, *kin(emotion)])
+    return tokens[emotion], frozenset().union(*(tokens[w] for w in kin(emotion)))
+
+
 def random_lens_rate(subject: Subject, directions: np.ndarray, emotions, k: int = 10) -> np.ndarray:
     """Null, (directions,): share of emotions whose word or kin is among a random direction's top tokens."""
-    families = [first_tokens(subject, e).union(*(first_tokens(subject, w) for w in kin(e))) for e in emotions]
+    families = [frozenset().union(*_families(subject, e)) for e in emotions]
     return np.array(
         [np.mean([bool(f & {i for i, _ in top}) for f in families]) for top in top_words(subject, directions, k)]
     )
@@ -60,13 +120,18 @@ def random_lens_rate(subject: Subject, directions: np.ndarray, emotions, k: int 
 def word_probabilities(
     subject: Subject, prompts, words, vector=None, strength=0.0, layers=(), norms=None
 ) -> np.ndarray:
-    """Probability of each word's first token after each prompt, (prompts, words), under steering on all tokens."""
-    ids = [sorted(first_tokens(subject, w)) for w in words]
-    steering = (lambda *_: steer(subject, vector, strength, layers, norms)) if strength else None
-    logits = next_logits(subject, list(prompts), steering=steering).astype(np.float64)
-    p = np.exp(logits - logits.max(1, keepdims=True))
-    p /= p.sum(1, keepdims=True)
-    return np.stack([p[:, i].sum(1) for i in ids], 1)
+    """Probability of each word after each prompt, (prompts, words), under steering on all tokens.
+
+    A word is all its tokens, however many; its small and its capital form count.
+    """
+    prompts, words = list(prompts), list(words)
+    forms = {w: [w, w.capitalize()] for w in words}
+    if subject.encode(" a") == subject.encode(" A"):  # a tokenizer that knows no capitals
+        forms = {w: [w] for w in words}
+    texts = [[("" if p[-1:].isspace() else " ") + f for w in words for f in forms[w]] for p in prompts]
+    conditions = [Condition(vector, strength)] * len(prompts) if strength else None
+    found = grouped_log_probs(subject, prompts, texts, conditions, list(layers) if strength else None, norms)
+    return np.exp(np.stack(found)).reshape(len(prompts), len(words), -1).sum(-1)
 
 
 def word_steering(

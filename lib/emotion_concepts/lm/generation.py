@@ -30,29 +30,28 @@ def stop_tokens(subject: Subject) -> set[int]:
 
 
 def _index(cumulative: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
-    """Where a cumulative sum (rows, n) first exceeds ``goal`` (rows, 1), (rows, 1); never an entry that adds nothing."""
+    """Where a cumulative sum (rows, n) first exceeds ``goal`` (rows, 1); never an entry that adds nothing."""
     total = cumulative[:, -1:]
     goal = torch.minimum(goal, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, goal, right=True).clamp(max=cumulative.shape[-1] - 1)
 
 
-def _pick(logits: torch.Tensor, u: torch.Tensor, temperature: float) -> torch.Tensor:
+def _pick(logits: torch.Tensor, u: np.ndarray, temperature: float, sums: torch.dtype) -> torch.Tensor:
     """One token a row by inverting the cumulative distribution at ``u`` (rows,); greedy at temperature 0.
 
-    -1 where the logits are NaN or infinite.
+    Long sums are taken in ``sums``. -1 where the logits are NaN or infinite.
     """
     if temperature == 0:
         token = logits.argmax(-1, keepdim=True)
         return token.masked_fill(~logits.gather(-1, token).isfinite(), -1).squeeze(-1)
     p = torch.softmax(logits.float() / temperature, -1)
     # First the block, then the token in it: long sums need float64, which is slow over a whole vocabulary.
-    wide = torch.float32 if p.device.type == "mps" else torch.float64
     blocks = torch.nn.functional.pad(p, (0, -p.shape[-1] % BLOCK)).view(len(p), -1, BLOCK)
-    ends = blocks.sum(-1, dtype=wide).cumsum(-1)
-    goal = u.to(ends).unsqueeze(-1) * ends[:, -1:]
+    ends = blocks.sum(-1, dtype=sums).cumsum(-1)
+    goal = torch.as_tensor(u, dtype=sums).to(ends.device).unsqueeze(-1) * ends[:, -1:]
     at = _index(ends, goal)
     before = torch.where(at > 0, ends.gather(-1, (at - 1).clamp(min=0)), torch.zeros_like(goal))
-    inside = blocks[torch.arange(len(p), device=p.device), at.squeeze(-1)].to(wide).cumsum(-1)
+    inside = blocks[torch.arange(len(p), device=p.device), at.squeeze(-1)].to(sums).cumsum(-1)
     token = at * BLOCK + _index(inside, goal - before)
     return token.masked_fill_(ends[:, -1:].isnan(), -1).squeeze(-1)
 
@@ -69,7 +68,7 @@ def _decode_batch(subject, rows, numbers, same, draws, max_new, temperature, sto
     out: list[list[int]] = [[] for _ in rows]
     live = list(range(len(rows)))
     done = torch.zeros(len(rows), dtype=torch.bool)
-    cache, steering, movable = None, contextlib.ExitStack(), subject.shares_prefixes
+    cache, steering = None, contextlib.ExitStack()
     with steering:
         steering.enter_context(context(firsts, [len(r) for r in heads], ids.shape[1]))
         for step in range(max_new):
@@ -80,19 +79,19 @@ def _decode_batch(subject, rows, numbers, same, draws, max_new, temperature, sto
             if step == 0:
                 cache = growing(cache)
                 if len(firsts) < len(rows):
-                    spread = torch.tensor([firsts.index(k) for k in same], device=subject.device)
-                    cache.reorder_cache(spread)
+                    spread = torch.tensor([firsts.index(k) for k in same])
+                    cache.reorder_cache(spread.to(subject.device))
                     logits, mask, positions = logits[spread], mask[spread], positions[spread]
                     steering.close()
                     steering.enter_context(context(live, None, None))
-            token = _pick(logits, torch.from_numpy(draws[live, step]), temperature)
+            token = _pick(logits, draws[live, step], temperature, subject.sums)
             for k, t in enumerate(token.tolist()):
                 if not done[k]:
                     out[live[k]].append(_number(t, numbers[live[k]]))
                     done[k] = t in stops
             if done.all():
                 break
-            if movable and done.sum() * 2 >= len(done):
+            if done.sum() * 2 >= len(done):
                 keep = torch.nonzero(~done).squeeze(1)
                 cache.reorder_cache(keep.to(subject.device))
                 live = [live[k] for k in keep.tolist()]
@@ -107,19 +106,20 @@ def _decode_batch(subject, rows, numbers, same, draws, max_new, temperature, sto
 
 
 def _decode_whole(subject, rows, numbers, same, draws, max_new, temperature, stops, context) -> list[list[int]]:
-    """As :func:`_decode_batch`, for models without a cache: row by row, the whole text read anew for every token."""
-    out = []
-    for k, row in enumerate(rows):
-        ids, new = list(row), []
-        with context([k], [len(row)], len(row)):
-            for step in range(max_new):
-                h = subject.final_hidden(torch.tensor([ids])).last_hidden_state
-                (token,) = _pick(subject.head(h[:, -1]), torch.from_numpy(draws[k, step : step + 1]), temperature).tolist()
-                new.append(_number(token, numbers[k]))
-                if token in stops:
-                    break
-                ids.append(token)
-        out.append(new)
+    """As :func:`_decode_batch` without a cache: the whole text is read anew for every token, by rows of one length."""
+    out: list[list[int]] = [[] for _ in rows]
+    for n in sorted(set(map(len, rows))):
+        live = [k for k, row in enumerate(rows) if len(row) == n]
+        for step in range(max_new):
+            ids = torch.tensor([[*rows[k], *out[k]] for k in live])
+            with context(live, [n + step] * len(live), n + step):
+                h = subject.final_hidden(ids).last_hidden_state[:, -1]
+            token = _pick(subject.head(h), draws[live, step], temperature, subject.sums).tolist()
+            for k, t in zip(live, token):
+                out[k].append(_number(t, numbers[k]))
+            live = [k for k in live if out[k][-1] not in stops]
+            if not live:
+                break
     return out
 
 
@@ -147,10 +147,11 @@ def generate(
     """Continue each prompt (a full prompt text, see :class:`PromptFormat`) by up to ``max_new_tokens`` tokens.
 
     ``steering(rows, lengths, width)`` may return a context for the batch of those prompt numbers; ``lengths`` and
-    ``width`` describe the left-padded prompt and are None when the batch has changed after it. Equal prompts are read
-    once: without ``steering`` all of them, with it those whose entries of ``alike`` (any hashable) are equal, for
-    which ``steering`` must do the same. Text ``i`` uses the random stream ``(seed, streams[i])``, by default
-    ``(seed, i)``. :class:`UserError` if a prompt leaves no room, or the logits are no numbers.
+    ``width`` describe the left-padded prompt and are None when the batch has changed after it (where texts are read
+    anew for every token, they describe the text so far). Equal prompts are read once: without ``steering`` all of
+    them, with it those whose entries of ``alike`` (any hashable) are equal, for which ``steering`` must do the same.
+    Text ``i`` uses the random stream ``(seed, streams[i])``, by default ``(seed, i)``. :class:`UserError` if a prompt
+    leaves no room, or the logits are no numbers.
     """
     if not prompts:
         raise UserError("there are no prompts to continue; give at least one")
@@ -176,9 +177,7 @@ def generate(
 
         seen: dict = {}
         same = [seen.setdefault((tuple(rows[i]), alike[i]), k) for k, i in enumerate(bucket)]
-        if not (subject.architecture.caches and subject.shares_prefixes):  # its cache cannot be taken apart
-            same = list(range(len(bucket)))
-        decode = _decode_batch if subject.architecture.caches else _decode_whole
+        decode = _decode_batch if subject.cache_use.steps else _decode_whole
         with torch.inference_mode():
             new = decode(
                 subject, [rows[i] for i in bucket], bucket, same, draws[bucket], max_new_tokens, temperature, stops,

@@ -1,12 +1,16 @@
-"""Caches of a beginning: copied for many endings, and growing in place.
+"""Caches of a beginning: tried against plain passes, copied for many endings, and growing in place.
 
 Transformers' own layers copy all that they hold for every new token; :class:`GrowingLayer` does not.
 """
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from transformers.cache_utils import DynamicLayer
+
+from emotion_concepts.lm.architecture import UNFIT, apart
+from emotion_concepts.lm.batching import pad_left, pad_right
 
 ROOM = 64  # tokens for which room is made at a time
 
@@ -56,24 +60,61 @@ def fork(cache, rows: torch.Tensor):
     return out
 
 
-def goes_on(subject) -> bool:
-    """Whether texts read in two parts, the first shared, give the hidden states of texts read at once.
+@dataclass(frozen=True)
+class CacheUse:
+    """``steps``: token by token, rows padded on the left, repeated, dropped; ``shares``: many tokens after a fork."""
 
-    Some families drop their state when several tokens follow a cache; for them prompts are read whole.
+    steps: bool
+    shares: bool
+
+
+def try_cache(subject) -> CacheUse:
+    """What the cache of a subject's model is good for: where going on from it gives what a plain pass gives.
+
+    Some families have no cache, some cannot part its rows, some drop their state when several tokens follow it.
     """
-    if not subject.architecture.caches:
+    return CacheUse(*(_holds(subject, trial) for trial in (_steps, _shares)))
+
+
+def _holds(subject, trial) -> bool:
+    """Whether every pair of hidden states (got, wanted) of a trial agrees; no where the family's cache raises."""
+    try:
+        with torch.inference_mode():
+            return not any(apart(got, want, subject.dtype) for got, want in trial(subject))
+    except UNFIT:
         return False
-    device, vocabulary = subject.device, subject.unembedding.shape[0]
-    ids = (torch.arange(24, device=device) * 7 + 3) % vocabulary
-    tails = torch.stack([ids[:4] + 1, ids[4:8]]) % vocabulary
-    whole = torch.cat([ids.expand(2, -1), tails], 1)
-    positions = torch.arange(len(ids), whole.shape[1], device=device).unsqueeze(0)
-    with torch.inference_mode():
-        want = subject.final_hidden(whole).last_hidden_state[:, len(ids) :].float()
-        cache = getattr(subject.final_hidden(ids[None], use_cache=True), "past_key_values", None)
-        if not hasattr(cache, "reorder_cache") or not hasattr(cache, "layers"):
-            return False
-        cache = fork(cache, torch.zeros(2, dtype=torch.long, device=device))
-        got = subject.final_hidden(tails, position_ids=positions, past_key_values=cache, use_cache=True)
-    worst = float((got.last_hidden_state.float() - want).abs().max() / want.abs().max())
-    return worst <= (1e-3 if subject.dtype == torch.float32 else 5e-2)
+
+
+def _steps(subject):
+    """Prompts of unequal length, padded on the left; then one token a row, after the rows were put in another order."""
+    prompts, order, tokens = (_ids(subject, 12), _ids(subject, 5)), torch.tensor([1, 0, 1]), [7, 5, 4]
+    ids, mask, positions = (x.to(subject.device) for x in pad_left(prompts, subject.pad))
+    first = subject.final_hidden(ids, attention_mask=mask, position_ids=positions, use_cache=True)
+    cache = growing(first.past_key_values)
+    cache.reorder_cache(order.to(subject.device))
+    mask = torch.nn.functional.pad(mask[order], (0, 1), value=True)
+    second = subject.final_hidden(
+        torch.tensor(tokens)[:, None], attention_mask=mask, position_ids=positions[order, -1:] + 1,
+        past_key_values=cache, use_cache=True,
+    )  # fmt: skip
+    rows = [[*prompts[k], token] for k, token in zip(order.tolist(), tokens)]
+    whole, last = subject.final_hidden(pad_right(rows, subject.pad)[0]).last_hidden_state, [len(r) - 1 for r in rows]
+    for k in range(len(rows)):
+        yield first.last_hidden_state[order[k], -1], whole[k, last[k] - 1]
+        yield second.last_hidden_state[k, -1], whole[k, last[k]]
+
+
+def _shares(subject):
+    """One beginning; forked twice, each time with other endings of several tokens."""
+    head, ends = _ids(subject, 12), torch.tensor([[4, 3, 6, 5], [7, 7, 3, 8]])
+    cache = subject.final_hidden(torch.tensor([head]), use_cache=True).past_key_values
+    positions = torch.arange(len(head), len(head) + ends.shape[1], device=subject.device).unsqueeze(0)
+    whole = subject.final_hidden(torch.cat([torch.tensor([head, head]), ends], 1)).last_hidden_state[:, len(head) :]
+    for order in ([0, 1], [1, 0]):
+        mine = fork(cache, torch.zeros(2, dtype=torch.long, device=subject.device))
+        out = subject.final_hidden(ends[order], position_ids=positions, past_key_values=mine, use_cache=True)
+        yield out.last_hidden_state, whole[order]
+
+
+def _ids(subject, n: int) -> list[int]:
+    return [(7 * i + 3) % subject.vocabulary for i in range(n)]

@@ -27,7 +27,7 @@ def next_logits(
     a context in which the batch with those prompt numbers runs.
     """
     rows = subject.encode_all(prompts)
-    n = len(token_ids) if token_ids is not None else subject.unembedding.shape[0]
+    n = len(token_ids) if token_ids is not None else subject.vocabulary
     out = np.empty((len(prompts), n), dtype=np.float32)
     for bucket in length_buckets([len(r) for r in rows], token_budget):
         ids, mask = pad_right([rows[i] for i in bucket], subject.pad)
@@ -44,7 +44,7 @@ def nats_by_row(subject: Subject, h: torch.Tensor, ids: torch.Tensor, mask: torc
     """Negative log probability in nats of each row's masked tokens after the first, from final hidden states ``h``."""
     part = mask[:, 1:].to(h.device)
     states, targets = h[:, :-1][part], ids.to(h.device)[:, 1:][part]
-    size = max(1, LOGITS_BUDGET // subject.unembedding.shape[0])
+    size = max(1, LOGITS_BUDGET // subject.vocabulary)
     nats = [
         torch.nn.functional.cross_entropy(subject.head(s), t, reduction="none")
         for s, t in zip(states.split(size), targets.split(size))

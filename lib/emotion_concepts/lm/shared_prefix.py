@@ -3,7 +3,7 @@
 Prompts of a group share their longest common run of tokens. The groups' beginnings go through the model first and
 leave their keys and values; the endings follow, every ending of every group whose beginning has the same length in
 common batches, so that one batch holds many prompts and many steering conditions. Where a model cannot go on from a
-beginning (:attr:`Subject.shares_prefixes`), prompts are read whole.
+beginning (:attr:`Subject.cache_use`), prompts are read whole.
 """
 
 import os
@@ -76,7 +76,7 @@ def _passes(heads: list[list[int]], endings: list[_Ending], plan: _Plan, token_b
     for g in members:
         by_length[len(heads[g])].append(g)
     for n, groups in sorted(by_length.items()):
-        shared = n > 0 and subject.shares_prefixes
+        shared = n > 0 and subject.cache_use.shares
         per_pass = max(1, token_budget // max(n, 1)) if shared else len(groups)
         for k in range(0, len(groups), per_pass):
             chosen = groups[k : k + per_pass]

@@ -11,7 +11,7 @@ import torch
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.architecture import Architecture, inspect
 from emotion_concepts.lm.head import Head
-from emotion_concepts.lm.kv_cache import goes_on
+from emotion_concepts.lm.kv_cache import CacheUse, try_cache
 from emotion_concepts.lm.prompts import PromptFormat
 from emotion_concepts.lm.world import World
 
@@ -30,9 +30,15 @@ class Subject:
     max_length: int
     world: World | None = None  # what is known of the texts that it was trained on
     depth: np.ndarray = field(init=False)  # (layers,) share of the blocks passed after each layer
+    cache_use: CacheUse = field(init=False)  # what the model's cache is good for
 
     def __post_init__(self):
         self.depth = np.arange(1, self.n_layers + 1) / self.n_layers
+        self.cache_use = try_cache(self)  # now, not when it is first used: then the model may be steered
+        if not self.cache_use.steps:
+            print(f"notice: {self.name} has no cache that can be used; texts are read anew for every token")
+        elif not self.cache_use.shares:
+            print(f"notice: {self.name} cannot go on from a shared beginning; prompts are read whole")
 
     @property
     def blocks(self) -> list[str]:
@@ -68,28 +74,26 @@ class Subject:
     def pad(self) -> int:
         """A token id to fill batches with; it is never looked at."""
         t = self.tokenizer
-        return next((i for i in (t.pad_token_id, t.eos_token_id) if i is not None), 0)
+        return next((i for i in (t.pad_token_id, t.eos_token_id) if i is not None and i < self.vocabulary), 0)
+
+    @property
+    def head(self) -> Head:
+        """Logits from final hidden states, by the model's own code."""
+        return self.architecture.head
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens that the model gives logits to."""
+        return self.head.vocabulary
 
     @property
     def unembedding(self) -> torch.Tensor:
         """The output embedding, (vocabulary, width)."""
-        return self.model.get_output_embeddings().weight
-
-    @cached_property
-    def head(self) -> Head:
-        """Logits from final hidden states, by the model's own code."""
-        return Head(self.model, self.architecture.trunk, self.name)
-
-    @cached_property
-    def shares_prefixes(self) -> bool:
-        """Whether a common beginning of prompts may be read once; checked once, against plain passes."""
-        if not (shares := goes_on(self)):
-            print(f"notice: {self.name} cannot go on from a shared beginning; prompts are read whole")
-        return shares
+        return self.head.embedding.weight
 
     def final_hidden(self, ids: torch.Tensor, **options):
         """The trunk's output over token ids (rows, tokens): ``last_hidden_state`` after the last norm, the cache."""
-        return self.architecture.trunk(input_ids=ids.to(self.device), **({"use_cache": False} | options))
+        return self.head.trunk(input_ids=ids.to(self.device), **({"use_cache": False} | options))
 
     def reply_tokens(self, longest: int) -> int:
         """How long a reply may become: as its world's replies are, or ``longest`` where no world is known."""
@@ -122,7 +126,7 @@ class Subject:
         return list(whole[:at])
 
     def encode_all(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of each text, with the tokenizer's own first tokens exactly once, whether or not a text brings them."""
+        """Token ids of each text, with the tokenizer's own first tokens exactly once, be they in the text or not."""
         rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
         n = len(self._prefix)
         return [list(r) if r[:n] == self._prefix else [*self._prefix, *r] for r in rows]

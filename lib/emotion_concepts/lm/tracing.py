@@ -55,9 +55,9 @@ class _Trace:
 class TraceDict(dict, contextlib.AbstractContextManager):
     """Hook modules by dotted name while the context lasts; the model is as before when it ends, whatever happened.
 
-    ``edit_output(output, name)`` returns what the model goes on with; ``retain_output`` keeps it as ``self[name].output``
-    (None before the module ran); ``stop`` ends the forward pass once every listed module has run, which is no error.
-    Raises ``LookupError`` for an unknown name, before any hook is set.
+    ``edit_output(output, name)`` returns what the model goes on with; ``retain_output`` keeps it in
+    ``self[name].output`` (None before the module ran); ``stop`` ends the forward pass once every listed module has
+    run, which is no error. Raises ``LookupError`` for an unknown name, before any hook is set.
     """
 
     def __init__(self, module, layers, *, stop=False, retain_output=True, edit_output=None):

@@ -116,8 +116,8 @@ def pooled_batches(
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Yield ``(text numbers, activations (n, layers, width) float32)`` batch by batch, in constant memory.
 
-    ``rule`` is one of :mod:`emotion_concepts.reading.pooling`; text numbers in ``skip`` are left out. :class:`UserError` for
-    an empty corpus, a text too short or too long, NaN or Inf.
+    ``rule`` is one of :mod:`emotion_concepts.reading.pooling`; text numbers in ``skip`` are left out.
+    :class:`UserError` for an empty corpus, a text too short or too long, NaN or Inf.
     """
     layers, rows = subject.choose_layers(layers), _encode_all(subject, texts)
     for i, row in enumerate(rows):
@@ -221,7 +221,7 @@ def at_spans(
 
 
 def _token_batches(subject: Subject, texts: list[str], skip: int, spans, token_budget: int):
-    """Yield ids and the mask of the tokens that count: from ``skip`` on, and inside ``spans[i]`` where spans are given."""
+    """Yield ids and the mask of the tokens that count: from ``skip`` on, and inside ``spans[i]`` where given."""
     rows = _encode_all(subject, texts)
     for bucket in length_buckets([len(r) for r in rows], token_budget):
         ids, mask = pad_right([rows[i] for i in bucket], subject.pad)
@@ -255,18 +255,19 @@ def mean_norm(
     Massive activations are left out.
     """
     layers = subject.choose_layers(layers)
-    total, count = np.zeros(len(layers)), np.zeros(len(layers))
+    total: list = [0.0] * len(layers)  # each where its layer is computed, so that no pass waits for a number
+    count = np.zeros(len(layers))
     for ids, mask in _token_batches(subject, texts, skip, spans, token_budget):
 
         def visit(k, h, mask=mask):
             norms = _ordinary(h, mask).norm(dim=-1)
-            total[k] += norms.to(subject.sums).sum().item()
+            total[k] = total[k] + norms.to(subject.sums).sum()
             count[k] += len(norms)
 
         _forward(subject, ids, layers, visit)
     if not count.all():
         raise UserError(f"every text is shorter than the {skip} tokens to skip; give longer texts")
-    return total / count
+    return np.array([float(t) for t in total]) / count
 
 
 def streamed_covariance(

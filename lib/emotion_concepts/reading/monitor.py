@@ -21,8 +21,8 @@ class Monitor:
     >>> monitor.traces[0]  # (steps, emotions): the end of the prompt, then each new token but the last
 
     Rows are those of the left-padded batch. With :func:`~emotion_concepts.lm.generation.generate`, whose batches
-    shrink, pass ``steering=monitor.rows`` instead. ``on_step(step, scores)`` is called with (rows, emotions) after each token,
-    for live plots.
+    shrink, pass ``steering=monitor.rows`` instead. ``on_step(step, scores)`` is called with (rows, emotions) after each
+    token, for live plots.
     """
 
     def __init__(

@@ -89,9 +89,9 @@ class SpanSets:
 def span_of(subject: Subject, text: str, part: str, occurrence: int = 0) -> tuple[int, int]:
     """Token span (start, end) of the ``occurrence``-th appearance of ``part`` in ``subject.encode(text)``.
 
-    Tokens that only touch the part with white space are left out. :class:`UserError` if it does not occur.
+    White space at the part's ends does not count: templates may trim it. :class:`UserError` if it does not occur.
     """
-    at = -1
+    at, part = -1, part.strip()
     for _ in range(occurrence + 1):
         at = text.find(part, at + 1)
         if at < 0:
@@ -118,7 +118,8 @@ def span_at(subject: Subject, text: str, lo: int, hi: int) -> tuple[int, int]:
 def spans_in_turn(subject: Subject, text: str, parts: list[str] | tuple[str, ...]) -> list[tuple[int, int]]:
     """Token span of each of ``parts``, every one looked for behind the one before it.
 
-    Templates may trim what is said, so white space at a part's ends does not count. :class:`UserError` if one is missing.
+    Templates may trim what is said, so white space at a part's ends does not count. :class:`UserError` if one is
+    missing.
     """
     spans, at = [], 0
     for part in map(str.strip, parts):

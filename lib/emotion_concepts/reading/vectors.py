@@ -89,24 +89,27 @@ def principal_components(covariance: np.ndarray, variance: float = 0.5) -> np.nd
 
 def emotion_vectors(
     acts: np.ndarray, labels: list[str], layers: list[int], neutral_covariance=None, variance: float = 0.5, meta=None,
-    rows=None,
+    rows=None, components=None,
 ) -> EmotionVectors:  # fmt: skip
     """Directions from story activations (stories, layers, width) and the emotions of all, or of ``rows``.
 
     The mean of the emotion means is removed (not the mean of stories: hazard 6), then the neutral texts' principal
-    components that hold ``variance`` of ``neutral_covariance`` (layers, width, width), where given; each direction
-    is scaled to unit norm (paper, section 1).
+    components that hold ``variance`` of ``neutral_covariance`` (layers, width, width), where given, or those in
+    ``components``, one array (k, width) a layer, found before; each direction is scaled to unit norm (paper,
+    section 1). ``meta["components"]`` says how many were removed at each layer.
     """
     names, means = class_means(acts, labels, rows)
     if len(names) < 2:
         raise UserError("emotion vectors need stories of at least two emotions")
     check_emotions(names)
+    if components is None and neutral_covariance is not None:
+        components = [principal_components(c, variance) for c in neutral_covariance]
     grand = means.mean(0)
     directions = (means - grand).transpose(1, 0, 2)
-    if neutral_covariance is not None:
-        for k, covariance in enumerate(neutral_covariance):
-            pcs = principal_components(covariance, variance)
-            directions[k] -= directions[k] @ pcs.T @ pcs
+    if components is not None and len(components) != len(layers):
+        raise UserError(f"neutral components of {len(components)} layers for {len(layers)}; give one array a layer")
+    for k, pcs in enumerate(components or ()):
+        directions[k] -= directions[k] @ pcs.T @ pcs
     norms = np.linalg.norm(directions, axis=-1)
     if (norms < 1e-9).any():
         k, e = np.argwhere(norms < 1e-9)[0]
@@ -114,7 +117,8 @@ def emotion_vectors(
             f"the vector of {names[e]!r} at layer {layers[k]} is zero; are its stories all the same as the rest?"
         )
     unit = (directions / norms[..., None]).astype(np.float32)
-    rule = {"denoised": neutral_covariance is not None, "variance": variance}
+    removed = [len(pcs) for pcs in components or ()]
+    rule = {"denoised": components is not None, "variance": variance, "components": removed}
     return EmotionVectors(
         names, unit, norms.astype(np.float32), grand.astype(np.float32), list(map(int, layers)), (meta or {}) | rule
     )
