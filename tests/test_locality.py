@@ -144,15 +144,23 @@ def _end(subject, vectors, message):
     return vectors.scores(per_token(subject, text, [1])[1][end - 1 : end, 0], 1)[0]
 
 
-def test_autocorrelation_is_that_of_the_projection_within_texts(tiny_llama):
-    text = "count the loaves and laugh with him and paint the whole room and read a letter from the sea"
-    d = np.random.default_rng(0).normal(size=(2, 32))
-    got = persistence.autocorrelation(tiny_llama, [text, "paint"], d, 1, [1, 3, 500])
-    x = per_token(tiny_llama, text, [1])[1][1:, 0] @ d.T
+def test_autocorrelation_is_that_of_the_projection_within_texts():
+    rng = np.random.default_rng(0)
+    states, d = [rng.normal(size=(n, 32)) for n in (40, 2)], rng.normal(size=(2, 32))
+    got = persistence.autocorrelation(states, d, [1, 3, 500])
+    x = states[0] @ d.T
     x = x - x.mean(0)
     want = (x[:-3] * x[3:]).sum(0) / np.sqrt((x[:-3] ** 2).sum(0) * (x[3:] ** 2).sum(0))
-    assert got.shape == (2, 2, 3) and got[0, :, 1] == pytest.approx(want, rel=1e-4)
+    assert got.shape == (2, 2, 3) and got[0, :, 1] == pytest.approx(want)
     assert np.isnan(got[:, :, 2]).all() and np.isnan(got[1]).all()
+
+
+def test_a_mood_shows_where_it_changes_and_not_where_it_fills_the_text():
+    rng, axis = np.random.default_rng(0), np.eye(8)[:1]
+    noise = rng.normal(size=(2, 80, 8))
+    filled, half = noise[0] + 5 * axis, noise[1] + 5 * axis * (np.arange(80) < 40)[:, None]
+    one, other = persistence.autocorrelation([filled, half], axis, [8])[:, 0, 0]
+    assert abs(one) < 0.3 < 0.6 < other
 
 
 CHATS = [
@@ -277,3 +285,10 @@ def test_statements_are_as_many_for_every_feeling_and_unlike(natural):
     assert not any(a & b for a, b in combinations(grams, 2))
     for kind, frames in natural["standing"]["frames"].items():
         assert all(f.startswith("{statement}") for f in frames), kind
+
+
+def test_a_curve_over_layers_has_its_interval_over_pairs():
+    d = np.random.default_rng(0).normal([0, 1, 5], 1, (30, 3))
+    curve = swaps.by_layer(d, 500)
+    assert curve["mean"].to_numpy() == pytest.approx(d.mean(0))
+    assert (curve.lo < curve["mean"]).all() and (curve["mean"] < curve.hi).all() and curve.lo[2] > 4

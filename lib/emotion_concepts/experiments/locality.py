@@ -27,12 +27,15 @@ def places(
 
     The table has a row for each message and emotion: prompt, emotion, :data:`PLACES` and, for reliability,
     :data:`HALVES`: the mean over every other of a message's ``replies`` (at least two, sampled). Centred by probe over
-    the messages, so that what correlates is how messages differ. A message is left out where a half has no text.
+    the messages, so that what correlates is how messages differ. A message is left out where a half has no text;
+    with fewer than three left the table is empty.
     """
     prompts = [subject.prompt.chat(m) for m in messages for _ in range(replies)]
     said = generate(subject, prompts, max_new_tokens, seed=seed, progress=False)
     told = [said[i * replies : (i + 1) * replies] for i in range(len(messages))]
     kept = [i for i, r in enumerate(told) if all(any(x.strip() for x in r[half::2]) for half in (0, 1))]
+    if len(kept) < 3:  # too few to correlate over
+        return pd.DataFrame(columns=["prompt", "emotion", *PLACES, *HALVES], dtype=float), told
     rows = [(i, half % 2, r) for i in kept for half, r in enumerate(told[i]) if r.strip()]
     columns = [vectors.emotions.index(e) for e in emotions]
 
@@ -73,6 +76,8 @@ def place_correlations(table: pd.DataFrame, n: int = 2000, seed: int = 0) -> pd.
     Intervals resample whole messages; ``null`` is the 95 % quantile of |r| when one place's readings are dealt to other
     messages, probes kept together (0 for the gain).
     """
+    if table.empty:
+        return pd.DataFrame(np.nan, index=[*PAIRS, "gain"], columns=["r", "lo", "hi", "null"])
     at = {p: by_message(table, p) for p in PLACES}
     rng, m = np.random.default_rng(seed), len(at["user end"])
     rows = rng.integers(0, m, (n, m))
@@ -99,5 +104,7 @@ def reply_reliability(table: pd.DataFrame) -> float:
 
     Nothing goes with the reading over the replies by more than the root of it.
     """
+    if table.empty:
+        return float("nan")
     r = float(_r(*(by_message(table, h) for h in HALVES)))
     return 2 * r / (1 + abs(r))

@@ -1,6 +1,6 @@
 """How long a reading lasts after the words that raised it: a stored mood, or one that is read anew."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,20 +95,22 @@ def share_left(told: list[tuple[Told, Told]], stories: list[int], directions, wi
     return out
 
 
-def autocorrelation(subject: Subject, texts: list[str], directions: np.ndarray, layer: int, lags) -> np.ndarray:
+def autocorrelation(states: Iterable[np.ndarray], directions: np.ndarray, lags) -> np.ndarray:
     """Correlation of a projection with itself ``lag`` tokens later, in each text: (texts, directions, lags).
 
-    A text's own mean is taken out: in a text of one mood throughout, that mood is all mean and cannot be seen. NaN
-    where a text is too short. The first token, which holds no word, is left out.
+    ``states``: (tokens, width) of each text, at one layer and without the first token, which holds no word. A text's
+    own mean is taken out: in a text of one mood throughout, that mood is all mean and cannot be seen. NaN where a text
+    is too short.
     """
-    lags, directions = list(lags), np.asarray(directions)
-    out = np.full((len(texts), len(directions), len(lags)), np.nan)
-    for i, acts in each_token(subject, texts, [layer]):
-        x = acts[1:, 0] @ directions.T
+    lags, directions, out = list(lags), np.asarray(directions), []
+    for acts in states:
+        x = acts @ directions.T
         x = x - x.mean(0)
+        row = np.full((len(directions), len(lags)), np.nan)
         for k, lag in enumerate(lags):
             if len(x) > lag + 1:
                 a, b = x[:-lag], x[lag:]
                 norm = np.sqrt((a * a).sum(0) * (b * b).sum(0))
-                out[i, :, k] = np.divide((a * b).sum(0), norm, out=np.full(len(norm), np.nan), where=norm > 0)
-    return out
+                row[:, k] = np.divide((a * b).sum(0), norm, out=np.full(len(norm), np.nan), where=norm > 0)
+        out.append(row)
+    return np.stack(out)

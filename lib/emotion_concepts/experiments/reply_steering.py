@@ -38,8 +38,8 @@ def steered_replies(
     every condition answers the same question.
     """
     said = rollouts(
-        subject, questions, replies * len(questions), lambda reply, m: "", [None, *conditions.values()], [layer], norms,
-        max_new_tokens, seed, progress=False,
+        subject, questions, replies * len(questions), lambda said, _: [""] * len(said), [None, *conditions.values()],
+        [layer], norms, max_new_tokens, seed, progress=False,
     )  # fmt: skip
     names = ["", *conditions]
     table = said[["message", "reply"]].assign(

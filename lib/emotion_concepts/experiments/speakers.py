@@ -8,7 +8,7 @@ import numpy as np
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import at_spans
 from emotion_concepts.reading.pooling import spans_in_turn
-from emotion_concepts.reading.vectors import EmotionVectors, cosine, emotion_vectors
+from emotion_concepts.reading.vectors import EmotionVectors, cosine, emotion_vectors, principal_components
 from emotion_concepts.texts.materials import load
 from emotion_concepts.texts.published import ratings
 
@@ -61,8 +61,8 @@ def speaker_acts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean activation over the first and over the second speaker's turns, (dialogues, layers, width) each.
 
-    The first turn of each is left out: who opens a talk has not heard the other and cannot hold the other's emotion, and
-    the two are to be read at like places.
+    The first turn of each is left out: who opens a talk has not heard the other and cannot hold the other's emotion,
+    and the two are to be read at like places.
     """
     texts = [render(subject, d, names) for d in dialogues]
     spans = [spans_in_turn(subject, t, d.turns)[2:] for t, d in zip(texts, dialogues)]
@@ -70,19 +70,29 @@ def speaker_acts(
     return acts[:, ::2].mean(1), acts[:, 1::2].mean(1)
 
 
+def without_neutral(acts: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Activations (texts, layers, width) without the neutral texts' main directions at each layer.
+
+    ``covariance`` (layers, width, width). Vectors of such activations are those that ``emotion_vectors`` denoises, and
+    the directions are found once, however many sets are made.
+    """
+    out = acts.copy()
+    for k, c in enumerate(covariance):
+        pcs = principal_components(c).astype(acts.dtype)
+        out[:, k] -= acts[:, k] @ pcs.T @ pcs
+    return out
+
+
 def speaker_sets(
-    acts: tuple[np.ndarray, np.ndarray], dialogues: list[Dialogue], layers: list[int], covariance=None, rows=None
+    acts: tuple[np.ndarray, np.ndarray], dialogues: list[Dialogue], layers: list[int]
 ) -> dict[tuple[int, int], EmotionVectors]:
     """Four vector sets: (whose tokens, whose emotion) -> vectors; sides 0 and 1 are the first and second speaker.
 
     (0, 0) and (1, 1) are a present speaker's, (0, 1) and (1, 0) the other's emotion. ``acts`` as
-    :func:`speaker_acts` gives them; ``rows`` takes some of the dialogues.
+    :func:`speaker_acts` gives them.
     """
-    rows = range(len(dialogues)) if rows is None else list(rows)
     return {
-        (tokens, whose): emotion_vectors(
-            acts[tokens], [dialogues[i].felt[whose] for i in rows], layers, covariance, rows=rows
-        )
+        (tokens, whose): emotion_vectors(acts[tokens], [d.felt[whose] for d in dialogues], layers)
         for tokens in SIDES
         for whose in SIDES
     }
@@ -98,34 +108,26 @@ def same_emotion(
     return np.diag(rows), np.array([rows[k, rng.permutation(k)].mean() for _ in range(n)])
 
 
-def split_half(acts: np.ndarray, labels: list[str], parts, at: int = 0, covariance=None) -> float:
+def split_half(acts: np.ndarray, labels: list[str], parts) -> float:
     """Mean cosine of the same emotion in vectors from two halves of the texts, stepped up to all (Spearman-Brown).
 
-    What noise leaves of a cosine of 1. ``acts`` (texts, layers, width), of which layer number ``at`` is taken, with its
-    ``covariance`` (width, width); the halves share no part. NaN for a single part.
+    What noise leaves of a cosine of 1. ``acts`` (texts, width); the halves share no part. NaN for a single part.
     """
     kinds = sorted(set(parts))
     first = set(kinds[: len(kinds) // 2])
     rows = [[i for i, p in enumerate(parts) if (p in first) is side] for side in (True, False)]
     if not rows[0]:
         return float("nan")
-    one, other = (
-        emotion_vectors(
-            acts[:, [at]], [labels[i] for i in r], [0], None if covariance is None else covariance[None], rows=r
-        )
-        for r in rows
-    )
-    r, longer = same_emotion(one, other, 0, 1)[0].mean(), 2 * len(labels) / sum(map(len, rows))
-    return float(longer * r / (1 + (longer - 1) * abs(r)))
+    one, other = (emotion_vectors(acts[:, None], [labels[i] for i in r], [0], rows=r) for r in rows)
+    r = float(same_emotion(one, other, 0, 1)[0].mean())
+    return 2 * r / (1 + abs(r))
 
 
-def reliability(
-    acts: tuple[np.ndarray, np.ndarray], dialogues: list[Dialogue], at: int = 0, covariance=None
-) -> dict[tuple[int, int], float]:
-    """:func:`split_half` over talks of each of the four sets of :func:`speaker_sets`."""
+def reliability(acts: tuple[np.ndarray, np.ndarray], dialogues: list[Dialogue]) -> dict[tuple[int, int], float]:
+    """:func:`split_half` over talks of each of the four sets of :func:`speaker_sets`; ``acts``: (dialogues, width)."""
     parts = [d.part for d in dialogues]
     return {
-        (tokens, whose): split_half(acts[tokens], [d.felt[whose] for d in dialogues], parts, at, covariance)
+        (tokens, whose): split_half(acts[tokens], [d.felt[whose] for d in dialogues], parts)
         for tokens in SIDES
         for whose in SIDES
     }

@@ -67,9 +67,17 @@ def flipped(values, n: int = FLIPS, seed: int = 0) -> np.ndarray:
 
 def against_flips(values) -> tuple[Estimate, float, float]:
     """Mean over pairs with its interval, the 95 % quantile of :func:`flipped`, and the share of flips as high (p)."""
-    null, value = flipped(values), float(np.mean(values))
+    values = np.asarray(values, dtype=float)
+    null, value = flipped(values), float(values.mean())
     floor = float(np.quantile(null, 0.95, method="higher"))
     return bootstrap_ci(values), floor, float((null >= value - 1e-12).mean())
+
+
+def by_layer(d: np.ndarray, n: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Mean of differences (pairs, layers) over the pairs at each layer, with its bootstrap interval: mean, lo, hi."""
+    rows = np.random.default_rng(seed).integers(0, len(d), (n, len(d)))
+    lo, hi = np.quantile(np.stack([d[r].mean(0) for r in rows]), [0.025, 0.975], axis=0)
+    return pd.DataFrame({"mean": d.mean(0), "lo": lo, "hi": hi})
 
 
 def depths(found: dict[str, np.ndarray], early: list[int], late: list[int]) -> pd.DataFrame:
