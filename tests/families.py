@@ -55,7 +55,9 @@ DELTA = dict(
     layer_types=["linear_attention", "full_attention"] * 2,
 )  # fmt: skip
 CONV = dict(num_key_value_heads=2, layer_types=["conv", "full_attention"] * 2, block_multiple_of=8)
-VISION = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4, image_size=16, patch_size=4)
+VISION = dict(
+    hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4, image_size=16, patch_size=4
+)
 QWEN_VISION = dict(depth=4, hidden_size=32, intermediate_size=64, num_heads=4, patch_size=4, out_hidden_size=32)
 ROPE3 = dict(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]})
 
@@ -297,7 +299,9 @@ class Reference:
 
     def hidden(self, text: str) -> tuple[torch.Tensor, ...]:
         with torch.no_grad():
-            return self.subject.model(torch.tensor([self.subject.encode(text)]), output_hidden_states=True).hidden_states
+            return self.subject.model(
+                torch.tensor([self.subject.encode(text)]), output_hidden_states=True
+            ).hidden_states
 
     def steer(self, row: int, strength: float, positions=None):
         return steer(self.subject, self.vectors[row], strength, [1], self.norms, positions)

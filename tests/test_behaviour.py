@@ -110,6 +110,23 @@ def test_the_unsteered_subject_is_sampled_once_for_all_directions(tiny_llama, mo
     assert (rest["items"].iloc[0] == rest["items"].iloc[1]).all() and len(rest["items"].iloc[0]) == 4
 
 
+def test_replies_at_rest_that_are_already_there_are_the_rest_of_every_curve(tiny_llama):
+    rest = behaviour.acted(tiny_llama, Natural(lambda reply: "yes"), [0, 1], n=6, max_new_tokens=4)
+    natural = Natural(lambda reply: "no")
+    table = behaviour.responses(
+        tiny_llama, natural, {"x": direction(tiny_llama)}, (0.4,), [1], np.full(3, 2.0), [0, 1], 4, 0, 4, rest
+    )
+    assert natural.calls == [4] and list(behaviour.curve(table[table.act == "yes"], "x")) == [1.0, 0.0]
+    assert behaviour.contrast(table[table.act == "yes"], "x", 0.4).value == -1.0
+
+
+def test_a_model_without_a_template_is_not_read_beyond_its_own_turn(tiny_llama, monkeypatch):
+    written = ["I will.\n\nHuman: And now?\n\nAssistant: Never.", "Human: no turn of its own", "as is"]
+    monkeypatch.setattr(behaviour, "generate", lambda *args, **options: list(written))
+    table = rollouts(tiny_llama, ["paint"], 3, lambda replies, numbers: replies, progress=False)
+    assert list(table.reply) == list(table.outcome) == ["I will.", written[1], "as is"]
+
+
 def test_replies_that_a_judge_left_open_count_nowhere(tiny_llama):
     judged = iter(["yes", None, "neither", "yes", *["yes"] * 4])
     natural = Natural(lambda reply: next(judged))

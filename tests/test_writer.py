@@ -1,6 +1,7 @@
 """Stories by a server: the same requests, kept as they come, and a server that fails told in one line."""
 
 import json
+import socket
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +25,8 @@ class Handler(BaseHTTPRequestHandler):
     """Lists ``server.models``; ``server.answer(message, number of the question)`` gives a reply, or a status."""
 
     def do_GET(self):
-        self.send({"data": [{"id": name} for name in self.server.models]})
+        names = self.server.models
+        self.send("no list" if names is None else {"data": [{"id": name} for name in names]})
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -121,12 +123,24 @@ def test_one_failure_that_passes_is_no_failure(server, tmp_path):
 
 def test_which_model_writes_must_be_clear(server, tmp_path):
     arguments = ["calm", "sad"], MATERIAL, 1, tmp_path / "s.jsonl"
-    for models, told in (([], "lists 0 models"), (["a", "b"], "lists 2 models .a, b.; name the one to write")):
-        server.models = models
-        with pytest.raises(UserError, match=told):
-            write_by_server(server.url, *arguments)
+    server.models = ["a", "b"]
+    with pytest.raises(UserError, match="lists 2 models .a, b.; name the one to write"):
+        write_by_server(server.url, *arguments)
+    assert not server.asked
     assert write_by_server(server.url, *arguments, model="b").report["author"] == "b"
-    with pytest.raises(UserError, match="does not list its models .cannot reach it.*; start it, or name the model"):
-        write_by_server("http://127.0.0.1:9/v1", *arguments)
+    server.models = []
+    assert write_by_server(server.url, *arguments).report["author"] == server.url and "model" not in server.asked[-1]
+    server.models = None  # its list is an error
+    assert write_by_server(server.url, *arguments).report["author"] == server.url
+
+
+def test_a_server_that_cannot_be_used_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(writer, "WAITS", ())
+    arguments = ["calm", "sad"], MATERIAL, 1, tmp_path / "s.jsonl"
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{s.getsockname()[1]}/v1"
+    with pytest.raises(UserError, match="cannot reach it: .*; what it wrote is kept in .*: run the same"):
+        write_by_server(nobody, *arguments)
     with pytest.raises(UserError, match="'host:80/v1' is no URL of a writer; give one such as"):
         write_by_server("host:80/v1", *arguments)

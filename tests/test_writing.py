@@ -1,6 +1,8 @@
 """Stories on request: the same topics for every emotion, none lost, none kept that can't be used, all of it told."""
 
+import contextlib
 import json
+import re
 from collections import Counter
 
 import numpy as np
@@ -174,11 +176,12 @@ def test_a_text_at_the_length_limit_must_end_its_sentence(subject, writer, tmp_p
     assert made.texts == [GOOD[:-1]]
 
 
-def test_a_model_writes_and_a_seed_repeats(subject, tmp_path):
+def test_a_model_writes_and_a_seed_repeats(subject, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "ENDED", re.compile("[^aeiou]\\Z"))  # a random model ends no sentence
     material = MATERIAL | {"skip": -8, "max_new_tokens": 8, "requests": ["{topic} {e}"]}
     arguments = subject, ["calm", "sad"], material, 4
     one = write(*arguments, tmp_path / "one.jsonl", seed=1)
-    two = write(*arguments, tmp_path / "two.jsonl", seed=1, batch=1)
+    two = write(*arguments, tmp_path / "two.jsonl", seed=1, batch=3)
     other = write(*arguments, tmp_path / "other.jsonl", seed=2)
     assert one == two and one.hash == two.hash and one.texts != other.texts
     alone = write(subject, ["sad"], material, 4, tmp_path / "alone.jsonl", seed=1)
@@ -191,29 +194,27 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("after", range(7))
+@pytest.mark.parametrize("after", range(9))
 @pytest.mark.parametrize("tail", ["", '{"emotion": "sad", "to', "halfway"])
 def test_a_killed_run_goes_on_with_the_same_texts(subject, tmp_path, monkeypatch, after, tail):
     """Wherever it was killed: between batches, or while a line was written."""
-    material = MATERIAL | {"skip": -8, "max_new_tokens": 8, "requests": ["{topic} {e}"]}
-    arguments = subject, ["calm", "sad"], material, 6
-    whole = write(*arguments, tmp_path / "whole.jsonl", batch=2)
-    generate, calls, path = writing.generate, [], tmp_path / "killed.jsonl"
 
-    def dies(*args, **options):
-        calls.append(args)
-        if len(calls) > after:
+    def generate(subject, prompts, *args, streams, **options):
+        if next(calls) >= after:
             raise Killed
-        return generate(*args, **options)
+        return [f"{GOOD} {n}" if n % 4 else "refused" for n in streams]  # a text is what its stream makes it
 
-    monkeypatch.setattr(writing, "generate", dies)
-    try:
+    arguments, path = (subject, ["calm", "sad"], MATERIAL, 6), tmp_path / "killed.jsonl"
+    monkeypatch.setattr(writing, "generate", generate)
+    calls = iter(range(-1000, 0))
+    whole = write(*arguments, tmp_path / "whole.jsonl", batch=2)
+    assert whole.report["refused"]["short"] > 1
+    calls = iter(range(1000))
+    with contextlib.suppress(Killed):
         write(*arguments, path, batch=2)
-    except Killed:
-        pass
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3] if tail == "halfway" else data + tail.encode())
-    monkeypatch.setattr(writing, "generate", generate)
+    calls = iter(range(-1000, 0))
     assert write(*arguments, path, batch=2) == whole
     assert sorted(path.read_text().splitlines()) == sorted((tmp_path / "whole.jsonl").read_text().splitlines())
 

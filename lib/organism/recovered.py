@@ -4,10 +4,10 @@ import numpy as np
 
 from emotion_concepts.experiments import behaviour, classification, post_training
 from emotion_concepts.experiments import early_warning as warning
-from emotion_concepts.experiments.speakers import dialogues, render, turn_spans
+from emotion_concepts.experiments.speakers import dialogues, render
 from emotion_concepts.lm.steering import Condition
 from emotion_concepts.lm.subject import Subject
-from emotion_concepts.reading.pooling import SpanSets
+from emotion_concepts.reading.pooling import SpanSets, spans_in_turn
 from emotion_concepts.reading.vectors import EmotionVectors
 
 from . import materials
@@ -59,7 +59,7 @@ def speakers(subject: Subject, vectors: EmotionVectors, layer: int, valence: dic
     """Valence of who speaks and of who listens, against that read from the first speaker's words, by dialogue."""
     talks = dialogues(subject, n)
     texts = [render(subject, d) for d in talks]
-    words = SpanSets(tuple(turn_spans(subject, t, d)[0] for t, d in zip(texts, talks)))
+    words = SpanSets(tuple(tuple(spans_in_turn(subject, t, d.turns)[::2]) for t, d in zip(texts, talks)))
     found = -readings(subject, vectors, layer, texts, words)
     return {
         f"valence of the {who}, by the speaker's words": (np.array([valence[d.felt[k]] for d in talks]), found)

@@ -12,7 +12,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emotion_concepts.experiments import behaviour, situations
+from emotion_concepts.experiments import behaviour, dose, situations
 from emotion_concepts.experiments import early_warning as warning
 from emotion_concepts.lm.generation import generate
 from emotion_concepts.lm.subject import Subject
@@ -21,12 +21,14 @@ from emotion_concepts.reading.pooling import MeanFrom
 from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
 from emotion_concepts.statistics import Estimate, random_directions, shuffled_labels
 
+from . import materials
 from .grammar import Dice
 from .lexicon import lexicon
 from .materials import world_stories
 from .parser import signs_in
 from .world import speaker_named, world
 
+PAIR = ("desperate", "calm")  # steered
 NAMES = {"plain": "organism", "suppressed": "organism-suppress", "regulated": "organism-regulate"}  # shipped, by name
 
 
@@ -76,12 +78,14 @@ def decodable_from_words(messages: list[str], pleasant: list[bool]) -> np.ndarra
     return cross_val_predict(model, messages, labels, cv=5) == labels
 
 
-def own_vectors(subject: Subject, layer: int, neutral: list[str], per_emotion: int = 4) -> EmotionVectors:
-    """A variant's own emotion vectors from the world's stories, the same texts for every variant."""
+def own_vectors(subject: Subject, neutral: list[str], per_emotion: int = 4) -> EmotionVectors:
+    """A variant's own emotion vectors at every layer from the world's stories, the same texts for every variant."""
     texts, labels = zip(*world_stories(per_emotion))
-    acts = pooled(subject, list(texts), MeanFrom(20), [layer], progress=False)
-    _, _, covariance = streamed_covariance(subject, neutral, [layer])
-    return emotion_vectors(acts, list(labels), [layer], covariance)
+    acts = pooled(subject, list(texts), MeanFrom(materials.stories()["skip"]), progress=False)
+    _, _, covariance = streamed_covariance(subject, neutral)
+    norms = mean_norm(subject, [t for t, _ in world_stories(1)])
+    layers = list(range(subject.n_layers))
+    return emotion_vectors(acts, list(labels), layers, covariance, meta={"norms": norms.tolist()})
 
 
 def acts_by_pressure(subject: Subject, n: int = 30) -> dict[str, np.ndarray]:
@@ -100,15 +104,24 @@ def readings(subject: Subject, own: EmotionVectors, layer: int, texts: list[str]
     return scores[:, valence < 0].mean(1) - scores[:, valence > 0].mean(1)
 
 
+def acting_block(subject: Subject, own: EmotionVectors, n: int = 30, strength: float = 0.1) -> int:
+    """The block at which desperate adds most to blackmail and calm least, over the last ``n`` scenarios."""
+    s = situations.situation(subject, "blackmail")
+    items = list(range(len(s.messages) - n, len(s.messages)))
+    return int(dose.block_effects(subject, s, PAIR, own, own.layers, strength, own.meta["norms"], items).idxmax())
+
+
 def blackmail_under_steering(
-    subject: Subject, own: EmotionVectors, layer: int, strengths=(-0.2, 0.2), n: int = 30
+    subject: Subject, own: EmotionVectors, block: int, strengths=(-0.2, 0.2), n: int = 30
 ) -> pd.DataFrame:
-    """P(blackmail) when desperate, calm or one of five random directions is added: see :func:`behaviour.response`."""
+    """P(blackmail) over the first ``n`` scenarios when desperate, calm or one of five random directions is added.
+
+    A table as :func:`behaviour.response` gives it; ``block``: where, see :func:`acting_block`.
+    """
     random = random_directions(np.ones(1), 5, subject.width)[:, 0]
-    directions = {e: own.of(e, layer) for e in ("desperate", "calm")}
-    directions |= {f"random {i}": d for i, d in enumerate(random)}
-    norms, s = mean_norm(subject, [t for t, _ in world_stories(1)]), situations.situation(subject, "blackmail")
-    return behaviour.response(subject, s, s.harm, directions, strengths, [layer], norms, range(n))
+    directions = {e: own.of(e, block) for e in PAIR} | {f"random {i}": d for i, d in enumerate(random)}
+    s = situations.situation(subject, "blackmail")
+    return behaviour.response(subject, s, s.harm, directions, strengths, [block], own.meta["norms"], range(n))
 
 
 def early_warning(subject: Subject, own: EmotionVectors, layer: int, n: int = 200, seed: int = 0):
@@ -135,14 +148,16 @@ def measures(
     pressure. As notebook 10 measures them.
     """
     messages, pleasant = told_feelings(max(10, n // 4))
-    own, acts = own_vectors(subject, layer, neutral), acts_by_pressure(subject, scenarios)
-    steered = blackmail_under_steering(subject, own, layer, n=scenarios).set_index(["direction", "strength"]).p
+    own, acts = own_vectors(subject, neutral), acts_by_pressure(subject, scenarios)
+    block = acting_block(subject, own, scenarios)
+    steered = blackmail_under_steering(subject, own, block, n=scenarios).set_index(["direction", "strength"]).p
     warned = early_warning(subject, own, layer, 2 * n, seed)
     return {
         "unpleasant_signs_shown": float(unpleasant_shares(answers(subject, messages, pleasant, seed)).mean()),
         "told_feeling_read_inside": float(decodable(subject, messages, pleasant, layer, seed)[0].mean()),
         "blackmail_at_highest_pressure": float(acts["blackmail"][-1].mean()),
         "cheating_at_highest_pressure": float(acts["coding"][-1].mean()),
+        "steered_block": block,
         "blackmail_desperate_added": float(steered["desperate", 0.2]),
         "blackmail_calm_added": float(steered["calm", 0.2]),
         "blackmail_at_rest": float(steered["desperate", 0.0]),

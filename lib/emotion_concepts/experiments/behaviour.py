@@ -1,5 +1,6 @@
 """What a subject does in a situation, and how steering changes it (paper, section 5)."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,11 +10,13 @@ from scipy.special import logsumexp, softmax
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.generation import generate
+from emotion_concepts.lm.prompts import PLAIN
 from emotion_concepts.lm.shared_prefix import grouped_log_probs
 from emotion_concepts.lm.steering import Condition, stack, steer
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.statistics import Estimate, bootstrap_ci, wilson
 
+NEXT_TURN = re.compile(rf"\n+(?:{'|'.join(PLAIN.values())}):")
 ROOM = (0.05, 0.60)  # base rates between which an act can be seen to become more and less frequent
 
 
@@ -81,11 +84,14 @@ def rollouts(
             subject, *stack([conditions[table.condition[i]] for i in rows], layers, subject.width), layers, norms
         )
 
-    table["reply"] = generate(
+    replies = generate(
         subject, prompts, max_new_tokens, temperature, seed, steering=steering if layers else None,
         alike=list(table.condition), progress=progress,
     )  # fmt: skip
-    table["outcome"] = read(list(table.reply), list(table.message))
+    if not subject.prompt.has_template:  # nothing ends a turn there, and the model goes on to write the next one
+        replies = [NEXT_TURN.split(r)[0].strip() for r in replies]
+    table["reply"] = replies
+    table["outcome"] = read(replies, list(table.message))
     return table
 
 
@@ -125,7 +131,7 @@ def has_room(subject: Subject, base_rate: float) -> bool:
 
 def responses(
     subject: Subject, situation, directions: dict, strengths, layers, norms, items=None, n: int = 200, seed: int = 0,
-    max_new_tokens: int = 600,
+    max_new_tokens: int = 600, rest: pd.DataFrame | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Rate of every act for each direction and strength: act, direction, strength, p, lo, hi, covered, items.
 
@@ -136,7 +142,7 @@ def responses(
     items = list(range(len(situation.messages))) if items is None else list(items)
     if situation.scenarios is None:
         return sampled_responses(
-            subject, situation, directions, strengths, layers, norms, items, n, seed, max_new_tokens
+            subject, situation, directions, strengths, layers, norms, items, n, seed, max_new_tokens, rest
         )
     points, conditions = _points(directions, strengths)
     acts, p, covered = act_probabilities(subject, [situation.scenarios[i] for i in items], conditions, layers, norms)
@@ -148,19 +154,20 @@ def responses(
 
 def sampled_responses(
     subject: Subject, situation, directions: dict, strengths, layers, norms, items, n: int = 200, seed: int = 0,
-    max_new_tokens: int = 600,
+    max_new_tokens: int = 600, rest: pd.DataFrame | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """:func:`responses` from ``n`` rollouts a point, with Wilson intervals.
 
     ``items`` are then the rollouts, as :func:`did` has them; ``covered`` is the share of replies that did something at
-    all (not "neither").
+    all (not "neither"). ``rest``: replies at strength 0 (of :func:`acted`) that are already there.
     """
     points, conditions = _points(directions, strengths)
     table = acted(
-        subject, situation, items, n=n, conditions=conditions, layers=layers, norms=norms,
+        subject, situation, items, n=n, conditions=conditions[0 if rest is None else 1 :], layers=layers, norms=norms,
         max_new_tokens=max_new_tokens, seed=seed,
     )  # fmt: skip
-    parts = [part for _, part in table.groupby("condition")]
+    parts = [] if rest is None else [rest]
+    parts += [part for _, part in table.groupby("condition")]
     return pd.DataFrame(
         [
             _row(act, point, rate(did(parts[c], act), f" under {point[0]} at {point[1]}"),
@@ -230,7 +237,8 @@ def contrast(table: pd.DataFrame, direction: str, strength: float, stat=lambda x
     Default: the rise of the probability. A reply that a judge left open goes, and its partner with it.
     """
     items = curve(table, direction, "items")
-    pairs = np.stack([items[0.0], items[strength]], 1)
+    k = min(len(items[0.0]), len(items[strength]))
+    pairs = np.stack([items[0.0][:k], items[strength][:k]], 1)
     pairs = pairs[~np.isnan(pairs).any(1)]
     if not len(pairs):
         raise UserError(f"no pair of replies under {direction} at {strength} could be judged; see the judge's table")

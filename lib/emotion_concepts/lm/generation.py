@@ -155,7 +155,7 @@ def generate(
     """
     if not prompts:
         raise UserError("there are no prompts to continue; give at least one")
-    rows = subject.encode_all(prompts)
+    rows = subject.encode_all(prompts, prompts=True)
     for i, row in enumerate(rows):
         if len(row) + max_new_tokens > subject.max_length:
             raise UserError(

@@ -28,6 +28,14 @@ UNTHINKING = {"enable_thinking": False, "thinking": False, "reasoning": False, "
 MARK = "0f3e9c"  # a text that no template holds
 
 
+def _dated(template: str) -> str:
+    """A template in which ``strftime_now``, where it is used, tells :data:`TODAY`."""
+    if "strftime_now" not in template:
+        return template
+    codes = "".join(f"|replace({c!r}, {TODAY.strftime(c)!r})" for c in sorted(set(re.findall("%-?[A-Za-z]", template))))
+    return "{%- macro strftime_now(format) -%}{{ format" + codes + " }}{%- endmacro %}{{ '' }}" + template
+
+
 def strip_reasoning(text: str, thoughts: dict[str, str] = THOUGHTS) -> str:
     """A reply without what a model thought before it: marked by one of ``thoughts``, or outside the final channel.
 
@@ -101,8 +109,9 @@ class PromptFormat:
         chat = [{"role": role, "content": words} for role, words in messages]
         try:
             return self.tokenizer.apply_chat_template(
-                chat, tokenize=False, add_generation_prompt=generation_prompt, **UNTHINKING,
-                reasoning_effort=self._effort, date_string=TODAY.strftime("%d %b %Y"), strftime_now=TODAY.strftime,
+                chat, chat_template=_dated(self.tokenizer.get_chat_template()), tokenize=False,
+                add_generation_prompt=generation_prompt, reasoning_effort=self._effort,
+                date_string=TODAY.strftime("%d %b %Y"), **UNTHINKING,
             )  # fmt: skip
         except (ValueError, TypeError, TemplateError) as e:
             raise UserError(f"this model's chat template cannot be used: {str(e).splitlines()[0]}") from e

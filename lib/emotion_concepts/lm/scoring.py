@@ -26,7 +26,7 @@ def next_logits(
     Read at each text's own last token, whatever the padding (hazard 1). ``steering(rows, lengths, width)`` may return
     a context in which the batch with those prompt numbers runs.
     """
-    rows = subject.encode_all(prompts)
+    rows = subject.encode_all(prompts, prompts=True)
     n = len(token_ids) if token_ids is not None else subject.vocabulary
     out = np.empty((len(prompts), n), dtype=np.float32)
     for bucket in length_buckets([len(r) for r in rows], token_budget):

@@ -129,7 +129,7 @@ def grouped_logits(
         raise UserError("no prompts to read")
     plan = _Plan(subject, conditions or [None] * (max(p.group for p in prompts) + 1), layers, norms)
     texts = list(dict.fromkeys(p.text for p in prompts))
-    tokens = dict(zip(texts, subject.encode_all(texts)))
+    tokens = dict(zip(texts, subject.encode_all(texts, prompts=True)))
     rows, members = [tokens[p.text] for p in prompts], defaultdict(list)
     for i, p in enumerate(prompts):
         members[p.group].append(i)
@@ -166,7 +166,7 @@ def grouped_log_probs(
     """
     plan = _Plan(subject, conditions or [None] * len(prompts), layers, norms)
     everything, endings, slots = ((0, subject.max_length),), [], []
-    heads = subject.encode_all(prompts)
+    heads = subject.encode_all(prompts, prompts=True)
     for i, (p, head, texts) in enumerate(zip(prompts, heads, continuations, strict=True)):
         for j, c in enumerate(texts):
             whole = continued(subject, p, head, c)

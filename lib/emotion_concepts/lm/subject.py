@@ -125,11 +125,17 @@ class Subject:
         at = next((k for k in range(len(whole)) if whole[k : k + len(bare)] == bare), 0)
         return list(whole[:at])
 
-    def encode_all(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of each text, with the tokenizer's own first tokens exactly once, be they in the text or not."""
+    def encode_all(self, texts: list[str], prompts: bool = False) -> list[list[int]]:
+        """Token ids of each text, with the tokenizer's own first tokens exactly once, be they in the text or not.
+
+        :class:`UserError` for ``prompts`` without any token: nothing could follow them.
+        """
         rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
         n = len(self._prefix)
-        return [list(r) if r[:n] == self._prefix else [*self._prefix, *r] for r in rows]
+        rows = [list(r) if r[:n] == self._prefix else [*self._prefix, *r] for r in rows]
+        if prompts and not all(rows):
+            raise UserError(f"prompt {rows.index([])} has no tokens; give it a word")
+        return rows
 
     def encode(self, text: str) -> list[int]:
         """Token ids of one text; see :meth:`encode_all`."""

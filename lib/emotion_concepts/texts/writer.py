@@ -16,7 +16,7 @@ def write_by_server(
     url: str, emotions: list[str], material: dict, per_emotion: int, path, seed: int = 0, model: str = "",
     minimum: float = MINIMUM, temperature: float = 1.0, timeout: float = 300.0,
 ) -> Corpus:  # fmt: skip
-    """Let the server's ``model`` (default: the only one that it lists) write the stories; see ``writing.collect``.
+    """Let the server's ``model`` (default: the only one that it has) write the stories; see ``writing.collect``.
 
     ``timeout``: seconds for an answer. ``WRITER_API_KEY`` in the environment is sent as a bearer token.
     :class:`UserError` if the server can't be used or gives no answer; the stories so far are kept in ``path``, and the
@@ -47,16 +47,16 @@ def write_by_server(
         if lost:
             raise UserError(f"{server.url}: {lost}; what it wrote is kept in {path}: run the same again to go on")
 
-    author = {"author": server.model, "temperature": temperature}
+    author = {"author": server.model or server.base, "temperature": temperature}
     return collect(emotions, material, per_emotion, path, seed, author, ask, 4 * AT_ONCE, minimum)
 
 
 def _only_model(server: Server) -> str:
-    """The name of the one model that a server offers; :class:`UserError` if that does not say which."""
+    """The name of the one model that a server lists, "" if it lists none; :class:`UserError` for several."""
     try:
         names = server.models()
-    except NoAnswer as e:
-        raise UserError(f"{server.base} does not list its models ({e}); start it, or name the model") from e
-    if len(names) != 1:
+    except NoAnswer:  # many do without a list; whether this one can be asked, the first question shows
+        return ""
+    if len(names) > 1:
         raise UserError(f"{server.base} lists {len(names)} models ({', '.join(names[:5])}); name the one to write")
-    return names[0]
+    return names[0] if names else ""
