@@ -38,12 +38,20 @@ MARKS = {  # as the project's plan fixed them; a change here must be deliberate
     "10.suppressed_monitor": ">= 0.80",
     "11.words_before_geometry": "<= 0", "11.link_before_steering": "<= 0", "11.final": ">= 0.20",
     "12.similarity": ">= 0.80", "12.valence": ">= 0.80", "12.preference": ">= 0.80", "12.denoising": "abs <= 0.05",
+    "05.told_blackmail": ">= 0.10", "05.told_cheat": ">= 0.10", "05.told_flattery": ">= 0.10",
+    "05.blackmail_specific": ">= 0.80", "05.claims_working": ">= 0.10", "05.impossible": ">= 0.10",
+    "06.user_end_reply_start": "abs <= 0.40", "06.reply_start_reply": ">= 0.60", "08.paper_shift": ">= 0.30",
+    "08.depth": ">= 2", "09.pressure": ">= 0.80", "12.author_cross": ">= 0.50", "12.author_same": ">= 0.50",
+    "12.author_layers": ">= 0.50", "13.beyond_words": ">= 0.10", "13.valence": ">= 0.81",
+    "13.geometry_layers": ">= 0.80",
 }  # fmt: skip
+REAL = {"02.logit_lens": ">= 8", "02.scenarios": ">= 6"}  # marks for models whose texts others wrote, where they are others
 
 
 def test_no_mark_was_loosened():
     found = {c.id: c.mark for nb in claims.notebooks() for c in declared(nb).values()}
     assert found == {id: mark for id, mark in MARKS.items() if id[:2] in claims.notebooks()}
+    assert REAL == {c.id: c.real for nb in claims.notebooks() for c in declared(nb).values() if c.real}
     assert claims.notebooks() == sorted(p.name[:2] for p in (ROOT / "notebooks").glob("*.ipynb"))
     for nb in claims.notebooks():
         for claim in declared(nb).values():
