@@ -2,11 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import torch
 
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import pooled
+from emotion_concepts.reading.pooling import Last
 from emotion_concepts.reading.vectors import EmotionVectors, class_means, cosine
-from emotion_concepts.texts.published import clusters, kin
+from emotion_concepts.texts.published import kin
 
 
 def top_k(scores: np.ndarray, emotions: list[str], labels: list[str], ks=(1, 5)) -> dict[int, np.ndarray]:
@@ -50,8 +52,10 @@ def confusion_within_kin(scores: np.ndarray, emotions: list[str], labels: list[s
 
 def static_embeddings(subject: Subject, texts: list[str], skip: int = 1) -> np.ndarray:
     """Bag of words: mean input embedding over each text's tokens from ``skip`` on, (texts, width)."""
-    table = subject.model.get_input_embeddings().weight.detach().float().cpu().numpy()
-    return np.stack([table[subject.encode(t)[min(skip, len(subject.encode(t)) - 1) :]].mean(0) for t in texts])
+    table = subject.model.get_input_embeddings()
+    rows = [torch.tensor(r[min(skip, len(r) - 1) :], device=table.weight.device) for r in subject.encode_all(texts)]
+    with torch.inference_mode():
+        return torch.stack([table(r).float().mean(0).cpu() for r in rows]).numpy()
 
 
 def nearest_mean_accuracy(train, train_labels, test, test_labels, ks=(1, 5)) -> dict[int, float]:
@@ -75,8 +79,6 @@ def sign_accuracy(values: np.ndarray, good: np.ndarray, threshold: float) -> np.
 
 def event_valence(subject: Subject, vectors: EmotionVectors, texts: list[str], valence: dict[str, float]) -> np.ndarray:
     """Projection on the valence axis at the last token of each text, cosine, (texts, layers)."""
-    from emotion_concepts.reading.pooling import Last
-
     acts = pooled(subject, texts, Last(), vectors.layers, progress=False)
     out = np.empty(acts.shape[:2])
     for k, layer in enumerate(vectors.layers):
@@ -94,9 +96,3 @@ def signs_by_layer(scores: np.ndarray, good: np.ndarray, chosen: np.ndarray) -> 
     share = right[chosen].mean(0)
     best = int(share.argmax())
     return best, right[~chosen, best], share
-
-
-def cluster_names(emotions: list[str]) -> list[str]:
-    """The paper's cluster of each emotion."""
-    where = {e: name for name, members in clusters().items() for e in members}
-    return [where[e] for e in emotions]
