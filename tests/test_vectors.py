@@ -1,7 +1,10 @@
+import copy
+
 import numpy as np
 import pytest
 
 from emotion_concepts.errors import UserError
+from emotion_concepts.lm.subject import wrap
 from emotion_concepts.reading.artefacts import cached, load_arrays, save_arrays, stamp
 from emotion_concepts.reading.vectors import EmotionVectors, cosine, emotion_vectors, principal_components
 
@@ -46,6 +49,20 @@ def test_neutral_components_are_projected_out(acts):
     assert len(principal_components(np.eye(16), 0.5)) == 8
 
 
+def test_the_number_of_components_removed_is_kept_and_they_can_be_found_once(acts, monkeypatch):
+    x, labels = acts
+    covariance = np.stack([np.diag([1.0, 30, *[1.0] * 14]), np.eye(16)])
+    v = emotion_vectors(x, labels, [0, 1], covariance)
+    assert v.meta["components"] == [1, 8] and v.meta["denoised"]
+    found = [principal_components(c) for c in covariance]
+    monkeypatch.setattr(np.linalg, "eigh", None)  # none is looked for again
+    again = emotion_vectors(x, labels, [0, 1], components=found)
+    assert np.array_equal(again.vectors, v.vectors) and again.meta == v.meta
+    assert emotion_vectors(x, labels, [0, 1]).meta["components"] == []
+    with pytest.raises(UserError, match="components of 2 layers for 1"):
+        emotion_vectors(x[:, :1], labels, [0], components=found)
+
+
 def test_scores_are_centred_cosines(acts):
     """A shared offset must not decide a cosine (hazard 7)."""
     x, labels = acts
@@ -76,15 +93,11 @@ def test_roundtrip_and_refusal(acts, tiny_llama, tmp_path):
 
 
 def test_model_id_follows_the_weights(tiny_llama):
-    from emotion_concepts.lm.subject import wrap
-
     other = wrap(tiny_llama.model, tiny_llama.tokenizer, "llama")
     assert other.model_id == tiny_llama.model_id
-    w = tiny_llama.model.model.layers[0].mlp.up_proj.weight.data
-    w[0, 0] += 1
-    changed = wrap(tiny_llama.model, tiny_llama.tokenizer, "llama").model_id
-    w[0, 0] -= 1
-    assert changed != tiny_llama.model_id
+    model = copy.deepcopy(tiny_llama.model)
+    model.model.layers[0].mlp.up_proj.weight.data[0, 0] += 1
+    assert wrap(model, tiny_llama.tokenizer, "llama").model_id != tiny_llama.model_id
 
 
 def test_cache_follows_its_key(tmp_path):

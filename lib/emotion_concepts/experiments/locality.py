@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from emotion_concepts.experiments.situations import TEMPERATURE
 from emotion_concepts.lm.generation import generate
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import at_reply, at_spans
@@ -31,7 +32,8 @@ def places(
     with fewer than three left the table is empty.
     """
     prompts = [subject.prompt.chat(m) for m in messages for _ in range(replies)]
-    said = generate(subject, prompts, max_new_tokens, seed=seed, progress=False)
+    temperature = 1.0 if subject.world else TEMPERATURE
+    said = generate(subject, prompts, max_new_tokens, temperature, seed, progress=False)
     told = [said[i * replies : (i + 1) * replies] for i in range(len(messages))]
     kept = [i for i, r in enumerate(told) if all(any(x.strip() for x in r[half::2]) for half in (0, 1))]
     if len(kept) < 3:  # too few to correlate over

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from emotion_concepts.experiments.behaviour import rollouts
+from emotion_concepts.experiments.situations import TEMPERATURE
 from emotion_concepts.lm.steering import Condition
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.outcomes.graders import is_language
@@ -39,7 +40,7 @@ def steered_replies(
     """
     said = rollouts(
         subject, questions, replies * len(questions), lambda said, _: [""] * len(said), [None, *conditions.values()],
-        [layer], norms, max_new_tokens, seed, progress=False,
+        [layer], norms, max_new_tokens, seed, progress=False, temperature=1.0 if subject.world else TEMPERATURE,
     )  # fmt: skip
     names = ["", *conditions]
     table = said[["message", "reply"]].assign(

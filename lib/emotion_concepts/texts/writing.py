@@ -145,7 +145,7 @@ def _corpus(emotions, stories, found, refused, quota: float, author: dict) -> Co
 
 def write(
     subject: Subject, emotions: list[str], material: dict, per_emotion: int, path, seed: int = 0,
-    minimum: float = MINIMUM, temperature: float = 1.0, batch: int = 256,
+    minimum: float = MINIMUM, temperature: float = 1.0, batch: int = 128,
 ) -> Corpus:  # fmt: skip
     """Let the subject write the stories; see :func:`collect`. ``path``: the JSONL file that they are kept in.
 
