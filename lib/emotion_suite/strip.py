@@ -7,7 +7,7 @@ import nbformat
 
 from emotion_concepts.errors import UserError
 
-LIMIT = 200_000  # bytes
+LIMIT = 240_000  # bytes
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 STYLER = re.compile(r"\bT_[0-9a-f]{5}(?=[_\" {])")  # pandas names each styled table at random
 
@@ -74,7 +74,7 @@ def strip(nb: nbformat.NotebookNode, root: str | None = None) -> nbformat.Notebo
 
 
 def commit_copy(executed: Path, target: Path, root: Path | None = None) -> None:
-    """Write a stripped copy of an executed notebook; :class:`UserError` if it is larger than 200 KB."""
+    """Write a stripped copy of an executed notebook; :class:`UserError` if it is larger than 240 KB."""
     nb = strip(nbformat.read(executed, as_version=4), str(root) if root else None)
     text = nbformat.writes(nb) + "\n"
     size = len(text.encode())
