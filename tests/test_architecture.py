@@ -13,7 +13,6 @@ from emotion_concepts.errors import UserError
 from emotion_concepts.lm import head as heads
 from emotion_concepts.lm.head import Head
 from emotion_concepts.lm.scoring import next_logits
-from emotion_concepts.lm.shared_prefix import Prompt, grouped_logits
 from emotion_concepts.lm.subject import wrap
 from emotion_concepts.reading.activations import mean_norm, per_token
 
@@ -30,7 +29,7 @@ def test_heads_that_scale_divide_or_cap(family):
     out, h = plain(s, TEXTS[1]), s.final_hidden(torch.tensor([s.encode(TEXTS[1])])).last_hidden_state
     with torch.no_grad():
         bare = torch.nn.functional.linear(h, s.unembedding)
-        assert torch.allclose(s.head(h), out.logits, atol=1e-4) and not torch.allclose(bare, out.logits, atol=0.1)
+        assert torch.allclose(s.head(h), out.logits, atol=1e-4) and not torch.allclose(bare, out.logits, atol=1e-4)
         assert torch.allclose(s.head(h[0, 2:5], [9, 7]), out.logits[0, 2:5, [9, 7]], atol=1e-4)
     assert np.allclose(next_logits(s, TEXTS[1:2])[0], out.logits[0, -1], atol=1e-3)
 
@@ -58,11 +57,14 @@ def test_differences_between_answers_outlive_half_precision(letters):
     own = torch.stack([plain(half, t).logits[0, -1, [70, 80]] for t in texts]).float().numpy()
     assert 32 < np.abs(want).mean() < 64
     want, own = want[:, 0] - want[:, 1], own[:, 0] - own[:, 1]
-    assert len(set(own)) < 12 and np.corrcoef(own, want)[0, 1] < 0.95  # what was read before
-    prompts = [Prompt(t, i) for i, t in enumerate(texts)]
-    for got in (next_logits(half, texts, [70, 80]), grouped_logits(half, prompts, [70, 80])):
-        got = got[:, 0] - got[:, 1]
-        assert got.dtype == np.float32 and len(set(got)) > 20 and np.corrcoef(got, want)[0, 1] > 0.98
+    assert len(set(own)) < 12  # what was read before: too few steps for 24 differences
+    with torch.no_grad():  # the same states through a head without rounding
+        states = [half.final_hidden(torch.tensor([half.encode(t)])).last_hidden_state[0, -1].double() for t in texts]
+        rows = half.unembedding.double()
+        want = np.array([float(x @ (rows[70] - rows[80])) for x in states])
+    got = half.head(torch.stack(states).bfloat16(), [70, 80]).detach().numpy()
+    got = got[:, 0] - got[:, 1]
+    assert got.dtype == np.float32 and len(set(got)) > 20 and np.corrcoef(got, want)[0, 1] > 0.999
 
 
 def test_a_large_head_is_taken_in_parts(letters, monkeypatch):

@@ -58,7 +58,7 @@ HAZARDS = {
         "vectors of unequal length in a PCA, and cosines of activations that were not centred",
         "test_vectors.py::test_unit_norm_and_raw_norm",
         "test_vectors.py::test_scores_are_centred_cosines",
-        "test_experiments.py::test_geometry_recovers_planted_axes",
+        "test_geometry.py::test_geometry_recovers_planted_axes",
     ),
     8: (
         "results without controls: random directions of equal norm, shuffled labels, floors, intervals, perplexity",
