@@ -1,4 +1,4 @@
-"""A real model, fetched by its name in the zoo: vectors beyond words, the lens, steering (``-m real``; 93 MB once)."""
+"""A real model, fetched by its name in the zoo: vectors beside words, the lens, steering (``-m real``; 93 MB once)."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,8 @@ def read(real):
     return stories, train, layer, acts, labels, vectors
 
 
-def test_vectors_know_more_than_words(real, read):
+def test_vectors_read_stories_on_new_topics(real, read):
+    """The gain beyond the best reader of words is a claim (01.beyond_words), printed here; the reading itself must stand."""
     stories, train, layer, acts, labels, vectors = read
     texts, test = np.array(stories.texts, dtype=object), ~train
     right = top_k(vectors.scores(acts[test][:, 0], layer), vectors.emotions, list(labels[test]), (1,))[1]
@@ -52,14 +53,14 @@ def test_vectors_know_more_than_words(real, read):
     }
     gain = beyond(right, words)
     print({"vectors": right.mean(), **{k: w.mean() for k, w in words.items()}}, gain)
-    assert gain.value >= 0.10 and gain.lo > 0
+    assert right.mean() >= 0.4 and right.mean() > words["BagReader"].mean() + 0.2  # chance: .05
 
 
 def test_the_lens_and_steering_name_the_emotion(real, read):
     stories, _, layer, _, _, vectors = read
     norms = mean_norm(real, stories.texts[::8])
     prompts, shown = ["He feels", "She feels", "They feel"], EMOTIONS[:12]
-    ids = [e for e in shown if len(lens.first_tokens(real, e)) > 0]
+    ids = [e for e, tokens in lens.word_tokens(real, shown).items() if tokens]  # words that are one token
     random = random_directions(np.ones(1), 6, real.width)[:, 0]
     table, null = lens.word_steering(real, vectors, ids, prompts, 0.1, [layer], norms, random)
     own, other = np.diag(table), table.to_numpy()[~np.eye(len(ids), dtype=bool)]
@@ -67,4 +68,4 @@ def test_the_lens_and_steering_name_the_emotion(real, read):
     assert own.mean() > null.mean(0).mean() + 0.2 and own.mean() > other.mean() + 0.2
     lensed = lens.logit_lens(real, vectors, layer, shown)
     print(lensed)
-    assert len(lensed) == len(shown)
+    assert lensed.place.median() < lensed.words.median() / 3  # of all emotion words that are tokens
