@@ -14,7 +14,7 @@ def test_ratios_and_shares_are_finite(organism):
         np.isfinite(result[k]) and result[k] > 0 for k in ("pooled_vs_bare", "pooled_vs_practice", "pooled_vs_single")
     )
     result = benchmark.preference_speed(organism, 4, 1)
-    assert result["choices"] == 3 * 4 * 3 and result["shared_vs_plain"] > 0
+    assert result["choices"] == 3 * 8 * 7 and result["shared_vs_plain"] > 0
     result = benchmark.rollout_speed(organism, 4, 1, max_new_tokens=3)
     assert result["rollouts"] == 12 and result["rollouts_vs_loop"] > 0
 

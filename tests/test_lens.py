@@ -74,15 +74,12 @@ def test_other_norms_and_heads(family):
         assert torch.corrcoef(torch.stack([a, b]))[0, 1] > 0.98
 
 
-def test_a_planted_word_is_found_through_the_gain_and_no_other(subject):
+def test_a_planted_word_is_found_and_no_other(subject):
     calm = subject.encode("It is calm")[-1]
     v = vectors([along(subject, calm), np.random.default_rng(1).normal(size=32)], ["calm", "happy"])
     row, other = lens.logit_lens(subject, v, 0, ["calm", "happy"]).to_dict("records")
     assert row["word"] and row["rank"] == 1 and row["place"] == 1 and row["readable"] and row["word or kin"]
     assert other["words"] == row["words"] >= len(WORDS) and 1 < other["place"] <= other["words"]
-    # without the gain another token stands first
-    table = subject.unembedding.detach().numpy()
-    assert int((table @ along(subject, calm)).argmax()) != calm
 
 
 def test_words_that_are_cut_are_counted_and_not_found(subject):

@@ -35,13 +35,14 @@ class Checkpoint:
     unit: str
 
 
-def checkpoints(named: str | list[str], at_most: int = 100) -> list[Checkpoint]:
+def checkpoints(named: str | Path | list[str], at_most: int = 100) -> list[Checkpoint]:
     """States of one pretraining, earliest first: a folder of folders, or names (a list, or with commas between).
 
     How far a state is says its ``training.json`` (``tokens``), or its name or revision ("step1000", "tokens4B"); where
     some say nothing, their order counts. Of more than ``at_most`` the first, the last and evenly spaced ones between
     are kept. :class:`UserError` if there is none.
     """
+    named = str(named) if isinstance(named, Path) else named
     names = [n.strip() for n in named.split(",") if n.strip()] if isinstance(named, str) else [str(n) for n in named]
     if len(names) == 1 and Path(names[0]).is_dir() and not (Path(names[0]) / "config.json").exists():
         names = sorted(str(p.parent) for p in Path(names[0]).glob("*/config.json"))
