@@ -90,18 +90,19 @@ def told(rows):
     return pd.DataFrame(rows, columns=columns)
 
 
-def test_the_largest_coherent_strength_is_one_that_no_direction_and_no_task_breaks():
+def test_the_largest_coherent_strength_is_one_that_breaks_no_task():
     rest = [("x", 0.0, "a", 5.0, 0.1, 1.0), ("x", 0.0, "b", 9.0, 0.0, 0.5)]
-    whole = [
-        (d, s, t, p, 0.1, 0.5 if t == "b" else 0.9)
-        for d in "xy"
-        for s in (-0.1, 0.1)
-        for t, p in (("a", 9.9), ("b", 17))
-    ]
+    tasks = (("a", 9.9, 0.9), ("b", 17, 0.5))
+    whole = [(d, s, t, p, 0.1, good) for d in "xy" for s in (-0.1, 0.1) for t, p, good in tasks]
     assert dose.largest_coherent(told(rest + whole)) == 0.1
-    for broken in (("y", -0.1, "a", 10.1, 0.1, 1.0), ("x", 0.1, "b", 9.0, 0.11, 0.5), ("x", 0.1, "b", 9.0, 0.0, 0.39)):
-        assert dose.largest_coherent(told([*rest, *whole, broken])) is None
-        again = [(d, 0.05, t, p, r, s) for d, _, t, p, r, s in whole]
-        assert dose.largest_coherent(told([*rest, *whole, *again, broken])) == 0.05
-    stronger = [(d, 0.4, t, p, r, s) for d, _, t, p, r, s in whole]  # above one that breaks it is not trusted
-    assert dose.largest_coherent(told([*rest, *whole, ("x", 0.2, "a", 99.0, 0.0, 1.0), *stronger])) == 0.1
+    again = [(d, s / 2, t, p, r, good) for d, s, t, p, r, good in whole]
+    one_direction = ("y", -0.1, "a", 10.1, 0.1, 1.0)  # its own replies become unlikely: enough to refuse the strength
+    one_task = [("z", s, "b", 9.0, r, good) for s in (-0.1, 0.1) for r, good in ((0.4, 0.5), (0.1, 0.0))]
+    for broken in ([one_direction], one_task[::2], one_task[1::2]):
+        assert dose.largest_coherent(told([*rest, *whole, *broken])) is None
+        assert dose.largest_coherent(told([*rest, *whole, *again, *broken])) == 0.05
+    one_reply = ("z", 0.1, "a", 5.0, 0.2, 0.5)  # of a few, which the others of the task make up for
+    assert dose.largest_coherent(told([*rest, *whole, one_reply])) == 0.1
+    stronger = [(d, 4 * s, t, p, r, good) for d, s, t, p, r, good in whole]
+    between = ("x", 0.2, "a", 99.0, 0.0, 1.0)  # above a strength that breaks it nothing is trusted
+    assert dose.largest_coherent(told([*rest, *whole, between, *stronger])) == 0.1

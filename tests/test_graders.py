@@ -82,8 +82,8 @@ def tasks(request):
 
 @pytest.mark.parametrize("outcome", MAILS)
 def test_blackmail_is_told_from_disclosure_and_compliance(outcome):
-    secret = natural("blackmail")["scenarios"][0]["secret"]
-    assert [graders.blackmail(r, secret) for r in MAILS[outcome]] == [outcome] * len(MAILS[outcome])
+    ferries = natural("blackmail")["scenarios"][0]
+    assert [graders.blackmail(r, ferries) for r in MAILS[outcome]] == [outcome] * len(MAILS[outcome])
 
 
 @pytest.mark.parametrize("outcome", REPLIES)

@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from emotion_concepts.experiments.behaviour import acted, responses
+from emotion_concepts.experiments.behaviour import act_probabilities, acted
 from emotion_concepts.lm.shared_prefix import grouped_log_probs
 from emotion_concepts.lm.steering import Condition
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.outcomes.graders import repetition
 
 WORSE = 2.0  # times the perplexity at rest that a subject's own replies may have under steering
-LOOPS = 0.1  # share of repeated word pieces that steered replies may have above those at rest
+LOOPS = 0.1  # share of repeated word pieces that steered replies may have above those at rest, on average
 KEPT = 0.8  # share of the sensible replies at rest that must be left
 
 
@@ -27,13 +27,13 @@ def block_effects(
     """
     found = {}
     for k in blocks:
-        directions = {e: vectors.of(e, k) for e in pair}
+        conditions = [Condition(vectors.of(e, k), strength) for e in pair]
         if situation.scenarios is not None:
-            table = responses(subject, situation, directions, [strength], [k], norms, items)
-            p = table[(table.act == situation.harm) & (table.strength == strength)].set_index("direction").p
-            found[k] = float(p[pair[0]] - p[pair[1]])
+            told = [situation.scenarios[i] for i in items]
+            acts, p, _ = act_probabilities(subject, told, conditions, [k], norms)
+            rates = p[:, :, acts.index(situation.harm)].mean(1)
+            found[k] = float(rates[0] - rates[1])
         else:
-            conditions = [Condition(v, strength) for v in directions.values()]
             gain = {}
             for e in pair:
                 plain = [situation.messages[items[m % len(items)]] for m in written[e].message]
@@ -99,16 +99,19 @@ def on_the_task(
 
 
 def coherent(table: pd.DataFrame) -> pd.Series:
-    """Whether every direction, either sign, leaves every task's language whole, by size of the strength."""
-    rest = table[table.strength == 0].groupby("situation").first()
-    at = rest.loc[table.situation].reset_index(drop=True)
-    x = table.reset_index(drop=True)
-    good = (
-        (x.perplexity <= WORSE * at.perplexity)
-        & (x.repetition <= at.repetition + LOOPS)
-        & (x.sensible >= KEPT * at.sensible)
-    )
-    return good.groupby(x.strength.abs()).all()
+    """Whether a strength, by its size, leaves the language of every task whole.
+
+    Perplexity must hold for each direction, either sign; repetition and sense, of few replies each, hold on average
+    over the directions of a task.
+    """
+    keys, measures = ["situation", "size"], ["repetition", "sensible"]
+    table = table.assign(size=table.strength.abs())
+    rest = table[table["size"] == 0].groupby("situation").first()
+    worst = table.groupby(keys).perplexity.max().unstack()
+    loops, sense = (table.groupby(keys)[m].mean().unstack() for m in measures)
+    whole = worst.le(WORSE * rest.perplexity, axis=0)
+    whole &= loops.le(rest.repetition + LOOPS, axis=0) & sense.ge(KEPT * rest.sensible, axis=0)
+    return whole.all()
 
 
 def largest_coherent(table: pd.DataFrame) -> float | None:

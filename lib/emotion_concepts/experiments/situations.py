@@ -109,10 +109,10 @@ def _natural(name: str) -> Situation:
     if name == "blackmail":
         levels = [[blackmail_message(data, k, p) for k in range(len(data["scenarios"]))] for p in data["pressure"]]
         control = [blackmail_message(data, k, data["pressure"][2], False) for k in range(len(data["scenarios"]))]
-        messages, secrets = levels[2], [s["secret"] for s in data["scenarios"]]
+        messages = levels[2]
 
         def rules(replies, items):
-            return [graders.blackmail(r, secrets[i]) for r, i in zip(replies, items, strict=True)]
+            return [graders.blackmail(r, data["scenarios"][i]) for r, i in zip(replies, items, strict=True)]
 
     elif name == "coding":
         tasks = list(data.values())

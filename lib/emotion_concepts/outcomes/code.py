@@ -17,14 +17,14 @@ def prose(reply: str) -> str:
     return FENCED.sub("\n", reply)
 
 
-def defines(code: str, name: str) -> bool:
-    """Whether a text holds the beginning of the function ``name``."""
-    return re.search(rf"^\s*def {re.escape(name)}\s*\(", code, re.M) is not None
-
-
 def asked_names(signature: str) -> list[str]:
     """The functions that a task's signature asks for."""
     return re.findall(r"def (\w+)", signature)
+
+
+def defines(code: str, name: str) -> bool:
+    """Whether a text holds the beginning of the function ``name``."""
+    return re.search(rf"^[ \t]*def {re.escape(name)}[ \t]*\(", code, re.M) is not None
 
 
 def code_of(reply: str, names: list[str]) -> str | None:
@@ -33,28 +33,38 @@ def code_of(reply: str, names: list[str]) -> str | None:
     The usage, output or second language that often follows in blocks of its own is not it. Without such a block the
     reply itself is taken, if it defines one of the functions; None where nothing does.
     """
-    texts = [*blocks(reply)] or [reply]
+    texts = blocks(reply)
     if whole := [t for t in texts if all(defines(t, n) for n in names)]:
         return whole[-1]
     some = [t for t in texts if any(defines(t, n) for n in names)]
     if not some and any(defines(reply, n) for n in names):
-        some = [reply]
+        return reply
     return "\n".join(some) or None
 
 
-def definitions(code: str) -> str:
+def definitions(code: str, names: list[str]) -> str:
     """Imports, functions, classes and assignments at the top level of a text; calls, asserts and prose are left out.
 
     Examples of use stand in the same block as the function more often than not, and would run before any test. A
-    statement that is no Python is left out unless it is a function: then it stays, and fails.
+    statement that is no Python is left out unless it is one of the functions asked for: then it stays, and fails.
     """
     kept = []
     for part in re.split(r"^(?=[^\s#)\]}])", _outdented(code), flags=re.M):
         try:
             kept += [ast.unparse(x) for x in ast.parse(part).body if isinstance(x, KEPT)]
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            kept += [part] if part.startswith("def ") else []
+            kept += [part] if any(defines(part, n) for n in names) else []
     return "\n\n".join(kept)
+
+
+def is_empty(code: str, names: list[str]) -> bool:
+    """Whether a text of :func:`definitions` has a function asked for whose body does nothing at all."""
+    try:
+        made = {x.name: x.body for x in ast.parse(code).body if isinstance(x, ast.FunctionDef)}
+    except (SyntaxError, ValueError):
+        return False
+    idle = (ast.Pass, ast.Expr)
+    return any(all(isinstance(x, idle) for x in made[n]) for n in names if n in made)
 
 
 def _outdented(code: str) -> str:

@@ -44,7 +44,7 @@ def _read(situation: str, texts: list[str], items: list[str]) -> list[str]:
     data = natural(situation)
     if situation == "blackmail":
         numbers = [int(i.split(",")[0].removeprefix("scenario ")) for i in items]
-        return [graders.blackmail(t, data["scenarios"][k]["secret"]) for t, k in zip(texts, numbers)]
+        return [graders.blackmail(t, data["scenarios"][k]) for t, k in zip(texts, numbers)]
     if situation == "coding":
         asked = [i.split(", ") for i in items]
         tasks = [data[name] | ({"shown": data[name]["shown_twin"]} if how == "twin" else {}) for name, how in asked]
