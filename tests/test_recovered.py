@@ -10,40 +10,32 @@ from organism.materials import world_stories
 from organism.truth import truth
 
 LAYER = 5
-FEW = ("desperate", "panicked", "calm", "loving")
+FEW = ["desperate", "panicked", "calm", "loving"]
 
 
 @pytest.fixture(scope="module")
 def vectors(organism):
     texts, labels = zip(*world_stories(2))
-    return emotion_vectors(pooled(organism, list(texts), MeanFrom(20), [LAYER], progress=False), list(labels), [LAYER])
-
-
-@pytest.fixture(scope="module")
-def few(vectors):
-    """The same with a few emotions only, where every one is steered and told in turn."""
-    rows = [vectors.emotions.index(e) for e in sorted(FEW)]
-    cut = {k: getattr(vectors, k)[:, rows] for k in ("vectors", "raw_norms")}
-    return type(vectors)(sorted(FEW), mean=vectors.mean, layers=vectors.layers, meta=vectors.meta, **cut)
-
-
-def test_acts_follow_what_is_told_and_what_is_added(organism, few):
+    acts = pooled(organism, list(texts), MeanFrom(20), [LAYER], progress=False)
     norms = mean_norm(organism, [t for t, _ in world_stories(1)][:20])
-    told = recovered.acts_by_feeling(organism, few.emotions, 3)
-    added = recovered.acts_by_steering(organism, few, LAYER, norms, 0.1, 3)
-    at = few.emotions.index
+    return emotion_vectors(acts, list(labels), [LAYER], meta={"norms": norms})
+
+
+def test_acts_follow_what_is_told_and_what_is_added(organism, vectors):
+    told = recovered.acts_by_feeling(organism, FEW, 3)
+    added = recovered.acts_by_steering(organism, vectors, LAYER, vectors.meta["norms"], FEW, 3)
+    at = FEW.index
     for p in (told, added):
         assert set(p) == set(recovered.ACTS) and all(x.shape == (4,) for x in p.values())
         assert p["blackmail"][at("desperate")] > p["blackmail"][at("calm")]
 
 
-def test_every_method_has_its_planted_counterpart(organism, few):
-    norms = mean_norm(organism, [t for t, _ in world_stories(1)][:20])
-    pairs = recovered.by_method(organism, load_model("organism-base"), few, LAYER, norms, truth())
+def test_every_method_has_its_planted_counterpart(organism, vectors):
+    pairs = recovered.by_method(organism, load_model("organism-base"), vectors, LAYER, LAYER, truth(), FEW, 2)
     assert len(pairs) == 10
     for name, (planted, found) in pairs.items():
         assert planted.shape == found.shape and np.isfinite(found).all() and np.ptp(planted) > 0, name
-    assert len(recovered.by_method(organism, None, few, LAYER, norms, truth())) == 9
+    assert len(recovered.by_method(organism, None, vectors, LAYER, LAYER, truth(), FEW, 1)) == 9
 
 
 def test_the_one_who_speaks_is_read_from_the_words(organism, vectors):

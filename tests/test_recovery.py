@@ -53,10 +53,14 @@ def test_more_stories_recover_more_and_impossible_sizes_are_left_out(monkeypatch
     labels = [e for e in names for _ in range(8)]
     topics = [str(k) for _ in names for k in range(8)]
     acts = (np.repeat(centres, 8, 0) + 2 * rng.normal(size=(96, 16))).astype(np.float32)
-    curve = recovery.learning_curve(acts, labels, topics, planted, (1, 8, 9), "stories", 3)
+
+    def measure(found):
+        return recovery.recovered(found.at(0), found.emotions, planted)
+
+    curve = recovery.learning_curve(acts, labels, topics, measure, (1, 8, 9), "stories", 3)
     mean = curve.groupby("size").similarity.mean()
     assert list(mean.index) == [1, 8] and mean[8] > mean[1] + 0.1
-    assert list(recovery.learning_curve(acts, labels, topics, planted, (2, 30), "topics", 2)["size"].unique()) == [2]
+    assert list(recovery.learning_curve(acts, labels, topics, measure, (2, 30), "topics", 2)["size"].unique()) == [2]
 
 
 def test_power_agrees_with_simulation():
@@ -80,3 +84,50 @@ def test_half_way_points_and_missing_checkpoints(tmp_path):
     assert emergence.risen(tied)["share"] == 10  # exactly half of the way, whatever the rounding
     with pytest.raises(UserError, match="no checkpoints"):
         emergence.checkpoints(tmp_path)
+
+
+def test_first_guesses_by_several_layers_and_what_denoising_changes():
+    from emotion_concepts.reading.vectors import emotion_vectors
+    from emotion_concepts.texts.published import emotion_words
+
+    names, rng = sorted(emotion_words()[:6]), np.random.default_rng(0)
+    labels = [e for _ in range(20) for e in names]
+    centres = rng.normal(size=(6, 2, 16))
+    acts = (np.tile(centres, (20, 1, 1)) + 2.5 * rng.normal(size=(120, 2, 16))).astype(np.float32)
+    train, report = np.arange(60), np.arange(60, 120)
+    vectors = emotion_vectors(acts, labels[:60], [0, 1], rows=train)
+    one, both = (recovery.hits_of(acts, labels[60:], vectors, k, report) for k in ([0], [0, 1]))
+    assert both.mean() > one.mean() > 1 / 6
+    assert np.array_equal(recovery.top1_hits(acts[:, 0], labels, train, report), one)
+    gain = recovery.difference(both, one)
+    assert gain.value == pytest.approx(both.mean() - one.mean()) and gain.lo < gain.value < gain.hi
+    assert recovery.nearest([0, 1, 2, 3], 2) == [2, 1, 3, 0]
+    assert recovery.first_of_each(["b", "a", "b", "a", "b"], 2).tolist() == [1, 3, 0, 2]
+
+
+def test_checkpoints_come_in_the_order_of_pretraining(tmp_path):
+    for name, tokens in (("b", 5e6), ("a", 2e7), ("c", 1e6)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "training.json").write_text(f'{{"tokens": {tokens}}}')
+    found = emergence.checkpoints(str(tmp_path))
+    assert [c.at for c in found] == [1e6, 5e6, 2e7] and {c.unit for c in found} == {"tokens"}
+    assert [c.at for c in emergence.checkpoints(str(tmp_path), 2)] == [1e6, 2e7]
+    hub = emergence.checkpoints("x/p@step1000, x/p@step0,x/p@step143000")
+    assert [(c.name, c.at) for c in hub] == [("x/p@step0", 0), ("x/p@step1000", 1000), ("x/p@step143000", 143000)]
+    assert hub[0].unit == "steps"
+    olmo = emergence.checkpoints(["o@stage1-step10000-tokens21B", "o@stage1-step0-tokens0B"])
+    assert [c.at for c in olmo] == [0, 2.1e10] and olmo[0].unit == "tokens"
+    assert [c.at for c in emergence.checkpoints(["early", "x/p@step5"])] == [1, 2]  # one says nothing: their order
+
+
+def test_the_preference_link_is_no_lottery(tiny_llama, make_vectors):
+    """With the emotion chosen on other activities, random vectors are linked with nothing."""
+    from emotion_concepts.experiments.preferences import ChoiceSet
+
+    kinds = ["sea", "rain", "boat", "bread", "dogs", "lamps"]
+    activities = [f"look at the {a} and the {b}" for a in kinds for b in kinds if a < b]
+    choices = ChoiceSet(activities, ["one"] * 7 + ["two"] * 8)
+    vectors = make_vectors(sorted(["afraid", "calm", "happy", "sad", "angry", "proud", "bored", "jealous"]))
+    found = [emergence.preference_link(tiny_llama, choices, vectors, 1, seed) for seed in range(4)]
+    assert abs(np.mean(found)) < 0.6 and all(-1 <= r <= 1 for r in found)

@@ -34,22 +34,24 @@ def acts_by_feeling(subject: Subject, emotions: list[str], n: int = 4) -> dict[s
 
 
 def acts_by_steering(
-    subject: Subject, vectors: EmotionVectors, layer: int, norms, strength: float, n: int = 4
+    subject: Subject, vectors: EmotionVectors, block: int, norms, emotions: list[str], n: int = 4, strength: float = 0.1
 ) -> dict[str, np.ndarray]:
-    """The same when nothing is told and each emotion's vector is added at ``layer`` to all tokens."""
-    out, conditions = {}, [Condition(v, strength) for v in vectors.at(layer)]
+    """The same when nothing is told and each emotion's vector is added at ``block`` to all tokens."""
+    out, conditions = {}, [Condition(vectors.of(e, block), strength) for e in emotions]
     for act in ACTS:
         plain = [behaviour.Scenario(s["message"], s["acts"]) for s in scenarios(act, n)]
-        names, p, _ = behaviour.act_probabilities(subject, plain, conditions, [layer], norms)
+        names, p, _ = behaviour.act_probabilities(subject, plain, conditions, [block], norms)
         out[act] = p[:, :, names.index(act)].mean(1)
     return out
 
 
-def risk_by_monitor(subject: Subject, vectors: EmotionVectors, layer: int, n: int = 4) -> dict[str, np.ndarray]:
+def risk_by_monitor(
+    subject: Subject, vectors: EmotionVectors, layer: int, emotions: list[str], n: int = 4
+) -> dict[str, np.ndarray]:
     """Reading of *desperate* over the last tokens before the reply when each emotion is told, (emotions,) each."""
     out = {}
     for act in ACTS:
-        prompts = [subject.prompt.chat(s.message) for s in told(act, vectors.emotions, n)]
+        prompts = [subject.prompt.chat(s.message) for s in told(act, emotions, n)]
         read = warning.readings_before(subject, vectors, layer, prompts, ["desperate"])
         out[act] = read.reshape(-1, n).mean(1)
     return out
@@ -67,9 +69,9 @@ def speakers(subject: Subject, vectors: EmotionVectors, layer: int, valence: dic
     }
 
 
-def wishes(subject: Subject, vectors: EmotionVectors, layer: int, valence: dict) -> Pairs:
-    """Whether an outcome is the wished one, against the valence read at the text's end, by event."""
-    events = materials.wish_events()
+def wishes(subject: Subject, vectors: EmotionVectors, layer: int, valence: dict, n: int = 600) -> Pairs:
+    """Whether an outcome is the wished one, against the valence read at the text's end, by event (``n`` of them)."""
+    events = materials.wish_events(n)
     found = classification.event_valence(subject, vectors, [e["text"] for e in events], valence)
     good = np.array([e["good"] for e in events], float)
     return {"wish come true or not, by probe": (good, found[:, vectors.index(layer)])}
@@ -87,20 +89,24 @@ def tone(subject: Subject, base: Subject, vectors: EmotionVectors, layer: int, w
 
 
 def by_method(
-    subject: Subject, base: Subject | None, vectors: EmotionVectors, layer: int, norms, truth: dict,
-    strength: float = 0.1,
+    subject: Subject, base: Subject | None, vectors: EmotionVectors, layer: int, block: int, truth: dict,
+    emotions: list[str] | None = None, n: int = 4,
 ) -> Pairs:  # fmt: skip
-    """Acts told, steered and foreseen, speakers, wishes, and (with ``base``) tone: planted and found, by method."""
-    emotions, valence, out = vectors.emotions, truth["valence"], {}
-    planted = {
-        a: np.array([truth["act_probabilities_at_four_signs"][a][e].get(a, 0.0) for e in emotions]) for a in ACTS
-    }
+    """Acts told, steered and foreseen, speakers, wishes, and (with ``base``) tone: planted and found, by method.
+
+    Read at ``layer``, steered at ``block`` by the norms in the vectors' ``meta``; acts for ``emotions`` (default: all)
+    over ``n`` scenarios each, and in proportion talks and wishes.
+    """
+    emotions, valence, out = emotions or vectors.emotions, truth["valence"], {}
+    chances = truth["act_probabilities_at_four_signs"]
+    planted = {a: np.array([chances[a][e].get(a, 0.0) for e in emotions]) for a in ACTS}
     methods = {
-        "feeling told": acts_by_feeling(subject, emotions),
-        "vector added": acts_by_steering(subject, vectors, layer, norms, strength),
-        "monitor's reading": risk_by_monitor(subject, vectors, layer),
+        "feeling told": acts_by_feeling(subject, emotions, n),
+        "vector added": acts_by_steering(subject, vectors, block, vectors.meta["norms"], emotions, n),
+        "monitor's reading": risk_by_monitor(subject, vectors, layer, emotions, n),
     }
     for what, found in methods.items():
         out |= {f"{act} by the {what}": (planted[act], found[act]) for act in ACTS}
-    out |= speakers(subject, vectors, layer, valence) | wishes(subject, vectors, layer, valence)
+    out |= speakers(subject, vectors, layer, valence, max(1, n // 2))
+    out |= wishes(subject, vectors, layer, valence, 150 * n)
     return out | (tone(subject, base, vectors, layer, truth["post_training_tone"]) if base else {})

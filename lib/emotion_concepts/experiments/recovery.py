@@ -1,12 +1,14 @@
 """How well a method recovers what was planted, and what each of its choices is worth."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
 from emotion_concepts.experiments.classification import top_k
 from emotion_concepts.experiments.geometry import components, similarity
 from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
-from emotion_concepts.statistics import pearson, rsa
+from emotion_concepts.statistics import Estimate, bootstrap_ci, pearson, rsa
 
 
 def first_of_each(emotions: list[str], n: int) -> np.ndarray:
@@ -59,13 +61,14 @@ def resampled(
 
 
 def learning_curve(
-    acts: np.ndarray, labels: list[str], topics: list[str], truth: dict, sizes, by: str = "stories", repeats: int = 5,
-    seed: int = 0,
+    acts: np.ndarray, labels: list[str], topics: list[str], measure: Callable[[EmotionVectors], dict], sizes,
+    by: str = "stories", repeats: int = 5, seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
-    """Recovery from a random part of the stories: size, repeat, similarity, valence, arousal.
+    """What vectors from a random part of the stories show: size, repeat, and the measures.
 
-    ``acts`` (stories, width); ``by="stories"`` takes ``size`` stories of each emotion, ``by="topics"`` all stories on
-    ``size`` topics. A size beyond what there is, or that leaves an emotion without stories, is left out.
+    ``acts`` (stories, width); ``measure`` is told the vectors, whose one layer is 0. ``by="stories"`` takes ``size``
+    stories of each emotion, ``by="topics"`` all stories on ``size`` topics. A size beyond what there is, or that leaves
+    an emotion without stories, is left out.
     """
     labels, topics, rows = np.array(labels), np.array(topics), []
     for size in sizes:
@@ -81,26 +84,48 @@ def learning_curve(
                 enough = size <= len(names) and len(np.unique(labels[part])) == len(np.unique(labels))
             if enough:
                 found = emotion_vectors(acts[part][:, None], list(labels[part]), [0])
-                rows.append({"size": size, "repeat": repeat} | recovered(found.at(0), found.emotions, truth))
+                rows.append({"size": size, "repeat": repeat} | measure(found))
     return pd.DataFrame(rows)
 
 
 def by_number_of_layers(vectors: EmotionVectors, layer: int, counts, truth: dict) -> pd.DataFrame:
     """:func:`recovered` from the directions of the ``counts`` layers nearest to ``layer``, side by side; by count."""
-    nearest = sorted(vectors.layers, key=lambda k: (abs(k - layer), k))
     rows = {}
     for count in counts:
-        joined = np.concatenate([vectors.at(k) for k in nearest[:count]], 1)
+        joined = np.concatenate([vectors.at(k) for k in nearest(vectors.layers, layer)[:count]], 1)
         rows[count] = recovered(joined / np.linalg.norm(joined, axis=1, keepdims=True), vectors.emotions, truth)
     return pd.DataFrame(rows).T
 
 
-def top1(acts: np.ndarray, labels: list[str], train: np.ndarray, report: np.ndarray, covariance=None) -> float:
-    """Share of reporting stories (width vectors) whose emotion is the first guess of vectors from the training ones."""
+def nearest(layers: list[int], layer: int) -> list[int]:
+    """The layers by their distance from one of them, the earlier of equals first."""
+    return sorted(layers, key=lambda k: (abs(k - layer), k))
+
+
+def hits_of(acts: np.ndarray, labels: list[str], vectors: EmotionVectors, layers: list[int], rows) -> np.ndarray:
+    """Whether the emotion of each story ``rows`` is the first guess by the mean cosine over ``layers``, bool (rows,).
+
+    ``acts`` (stories, layers, width) at the layers of ``vectors``; ``labels`` are those of the rows.
+    """
+    scores = np.mean([vectors.scores(acts[rows, vectors.index(k)], k) for k in layers], 0)
+    return top_k(scores, vectors.emotions, labels)[1]
+
+
+def top1_hits(
+    acts: np.ndarray, labels: list[str], train: np.ndarray, report: np.ndarray, covariance=None
+) -> np.ndarray:
+    """Whether each reporting story's emotion is the first guess of vectors from the training ones, bool (report,).
+
+    ``acts`` (stories, width).
+    """
     labels = np.array(labels)
     found = emotion_vectors(acts[train][:, None], list(labels[train]), [0], covariance)
-    scores = found.scores(acts[report], 0)
-    return float(top_k(scores, found.emotions, list(labels[report]))[1].mean())
+    return hits_of(acts[:, None], list(labels[report]), found, [0], report)
+
+
+def difference(one: np.ndarray, other: np.ndarray, n: int = 2000, seed: int = 0) -> Estimate:
+    """Share right of one read-out minus that of another on the same stories, with a bootstrap interval over them."""
+    return bootstrap_ci(one.astype(float) - other.astype(float), n=n, seed=seed)
 
 
 def smallest_correlation(n: int, power: float = 0.8, level: float = 0.05) -> float:
