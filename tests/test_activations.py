@@ -1,15 +1,23 @@
+import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_subject
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.batching import length_buckets, pad_left, pad_right
+from emotion_concepts.lm.generation import generate
+from emotion_concepts.lm.steering import steer
+from emotion_concepts.lm.subject import Subject, wrap
 from emotion_concepts.reading import activations as act
 from emotion_concepts.reading import shards
+from emotion_concepts.reading.monitor import Monitor
 from emotion_concepts.reading.pooling import Last, MeanFrom, Spans, span_of
+from emotion_concepts.reading.vectors import principal_components
 
 
 def reference(subject, text):
@@ -248,3 +256,113 @@ def test_many_places_of_a_text_are_read_in_one_pass(tiny, texts):
             assert got[i, k] == pytest.approx(alone[a:b].mean(0), abs=1e-4)
     with pytest.raises(UserError, match="empty span"):
         act.at_spans(tiny, texts[:1], [((3, 3),)], [1])
+
+
+def plain_states(subject, texts, layer, skip=1):
+    """The model's own hidden states of the texts' tokens from ``skip`` on, (tokens, width)."""
+    return np.concatenate([reference(subject, t)[layer, skip:] for t in texts]).astype(np.float64)
+
+
+def test_spans_choose_the_tokens_that_count(tiny_llama, texts):
+    spans = [((2, 4), (5, 6)), (), ((1, 3),), ((0, 2),), ()]
+    places = [(t, k) for t, parts in zip(texts, spans) for a, b in parts for k in range(a, b) if k]
+    chosen = np.stack([reference(tiny_llama, t)[1, k] for t, k in places])
+    norm = act.mean_norm(tiny_llama, texts, [1], spans=spans)[0]
+    n, mean, covariance = act.streamed_covariance(tiny_llama, texts, [1], token_budget=60, spans=spans)
+    assert n == len(chosen) == 6 and np.allclose(mean[0], chosen.mean(0), atol=1e-5)
+    assert np.isclose(norm, np.linalg.norm(chosen, axis=1).mean(), rtol=1e-5)
+    assert np.allclose(covariance[0], np.cov(chosen.T, bias=True), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def massive(tiny_llama):
+    """A model that puts one huge direction on the full stop, as real ones do on tokens of their templates."""
+    model = copy.deepcopy(tiny_llama.model)
+    stop = tiny_llama.tokenizer(".", add_special_tokens=False)["input_ids"][0]
+    with torch.no_grad():
+        model.model.embed_tokens.weight[stop] = 2000 * torch.nn.functional.normalize(torch.ones(32), dim=0)
+    return wrap(model, tiny_llama.tokenizer, "massive")
+
+
+def test_massive_activations_stay_out_of_norms_and_covariances(massive, texts):
+    """Else they are the unit of steering, and the one direction that is projected out of the vectors."""
+    states = plain_states(massive, texts, 1)
+    norms = np.linalg.norm(states, axis=1)
+    ordinary = states[norms < 10 * np.median(norms)]
+    assert 3 < len(states) - len(ordinary) < 9 and norms.mean() > 5 * np.median(norms)
+    assert np.isclose(act.mean_norm(massive, texts, [1])[0], np.linalg.norm(ordinary, axis=1).mean(), rtol=1e-4)
+    n, mean, covariance = act.streamed_covariance(massive, texts, [1], token_budget=10**6)
+    assert n == len(ordinary) and np.allclose(mean[0], ordinary.mean(0), atol=1e-3)
+    assert len(principal_components(np.cov(states.T))) == 1 < len(principal_components(covariance[0]))
+
+
+def test_a_layer_that_does_not_run_or_gives_another_shape_raises(tiny_llama, texts):
+    """Its activations would be zeros, or whatever lay in the memory."""
+    architecture = tiny_llama.architecture
+    unseen = replace(architecture, blocks=[*architecture.blocks[:2], "lm_head"])
+    odd = replace(architecture, width=31)
+    for changed, message in (
+        (unseen, "block lm_head of llama did not run"),
+        (odd, r"gives \(.*, 32\), not \(.*, 31\)"),
+    ):
+        subject = copy.copy(tiny_llama)
+        subject.architecture = changed
+        for read in (
+            lambda s: act.pooled(s, texts, Last(), progress=False),
+            lambda s: act.per_token(s, texts[0]),
+            lambda s: act.mean_norm(s, texts),
+            lambda s: act.streamed_covariance(s, texts),
+        ):
+            with pytest.raises(UserError, match=message):
+                read(subject)
+
+
+@pytest.fixture
+def mixed(tiny_llama):
+    """A model one of whose blocks computes in another number format than the first parameter's."""
+    model = copy.deepcopy(tiny_llama.model)
+    model.model.layers[1].register_forward_hook(lambda m, inputs, out: out.bfloat16())
+    model.model.layers[2].register_forward_pre_hook(lambda m, inputs: (inputs[0].float(), *inputs[1:]))
+    return wrap(model, tiny_llama.tokenizer, "mixed")
+
+
+def test_blocks_are_read_and_steered_in_their_own_format(mixed, texts, make_vectors):
+    """As they lie on their own device, where a model is spread over several: the first parameter tells neither."""
+    _, states = act.per_token(mixed, texts[0])
+    assert np.allclose(act.pooled(mixed, texts[:1], Last(), progress=False)[0], states[-1], atol=1e-4)
+    assert np.allclose(act.mean_norm(mixed, texts[:1]), np.linalg.norm(states[1:], axis=-1).mean(0), rtol=1e-3)
+    assert np.isfinite(act.streamed_covariance(mixed, texts)[2]).all()
+    v, seen = np.eye(32, dtype=np.float32)[3], []
+    with steer(mixed, v, 1.0, [1], np.full(3, 8.0)):
+        hook = mixed.model.model.layers[1].register_forward_hook(lambda m, inputs, out: seen.append(out))
+        _, pushed = act.per_token(mixed, texts[0])
+        hook.remove()
+    assert seen[0].dtype == torch.bfloat16 and np.allclose(pushed[:, 1] - states[:, 1], 8 * v, atol=0.1)
+    monitor = Monitor(mixed, make_vectors(["calm", "sad"]), ["calm"], 1)
+    generate(mixed, texts[:1], 3, steering=monitor.rows, progress=False)
+    assert np.isfinite(monitor.traces[0]).all() and monitor.traces[0].any()
+
+
+class NoDoubles(TorchDispatchMode):
+    """Raises where a number in float64 is made, as some devices do."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for x in out if isinstance(out, (tuple, list)) else [out]:
+            if torch.is_tensor(x) and x.dtype == torch.float64 and "lift" not in str(func):
+                raise TypeError(f"{func} makes float64")
+        return out
+
+
+def test_devices_without_float64(tiny_llama, texts, monkeypatch):
+    assert Subject.sums.fget(SimpleNamespace(device=torch.device("mps"))) == torch.float32
+    assert tiny_llama.sums == torch.float64
+    want = act.pooled(tiny_llama, texts, MeanFrom(1), progress=False)
+    norms, written = act.mean_norm(tiny_llama, texts), generate(tiny_llama, texts, 6, seed=1, progress=False)
+    with NoDoubles(), pytest.raises(TypeError, match="float64"):
+        act.pooled(tiny_llama, texts, MeanFrom(1), progress=False)
+    monkeypatch.setattr(Subject, "sums", torch.float32)
+    with NoDoubles():
+        assert np.allclose(act.pooled(tiny_llama, texts, MeanFrom(1), progress=False), want, atol=1e-5)
+        assert np.allclose(act.mean_norm(tiny_llama, texts), norms, rtol=1e-5)
+        assert generate(tiny_llama, texts, 6, seed=1, progress=False) == written

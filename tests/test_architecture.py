@@ -1,4 +1,4 @@
-"""Heads, blocks and streams of models that differ from the plain ones; what cannot be studied is refused in one line."""
+"""Heads, blocks and streams of models unlike the plain ones; what cannot be studied is refused in one line."""
 
 import copy
 
@@ -149,7 +149,9 @@ def test_heads_that_need_more_than_the_trunk_are_refused(tiny_llama):
 def test_a_model_that_fails_or_does_not_fit_is_refused_in_one_line(tiny_llama):
     broken = copy.deepcopy(tiny_llama.model)
     broken.model.layers[1].mlp.up_proj = torch.nn.Linear(7, 64)
-    with pytest.raises(UserError, match=r"m fails on a short text \(RuntimeError: mat1 and mat2.*\); it cannot be studied"):
+    with pytest.raises(
+        UserError, match=r"m fails on a short text \(RuntimeError: mat1 and mat2.*\); it cannot be studied"
+    ):
         wrap(broken, tiny_llama.tokenizer, "m")
     far = copy.deepcopy(tiny_llama.model)
     far.model.layers[1].to("meta")  # as of weights that are left on a disk

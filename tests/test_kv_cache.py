@@ -70,7 +70,7 @@ def test_states_of_convolutions_and_recurrences_follow_their_rows(family):
     """Equal prompts read once, rows that end and leave, a beginning gone on from: layers that hold no keys, too."""
     s = build(family)
     assert s.cache_use.steps
-    assert generate(s, PROMPTS, 12, seed=3, progress=False) == alone(s, PROMPTS, 12)
+    assert generate(s, PROMPTS[:5], 6, seed=3, progress=False) == alone(s, PROMPTS[:5], 6)
     heads, tails = ["The rain came and", "She was"], [[" he waited", " no one knew it"], [" glad"]]
     for head, ends, got in zip(heads, tails, grouped_log_probs(s, heads, tails)):
         assert np.allclose(got, plain_log_probs(s, [head] * len(ends), ends), atol=1e-3)
@@ -102,7 +102,7 @@ def test_without_a_cache_texts_are_read_anew_for_every_token(family):
     """No cache at all; and one whose rows cannot be parted."""
     s = build(family)
     assert s.cache_use == CacheUse(steps=False, shares=False)
-    assert generate(s, PROMPTS, 8, seed=3, progress=False) == alone(s, PROMPTS, 8)
+    assert generate(s, PROMPTS[:4], 5, seed=3, progress=False) == alone(s, PROMPTS[:4], 5)
     ids = s.encode(PROMPTS[1])
     greedy = generate(s, PROMPTS[1:2], 5, temperature=0, progress=False)[0]
     for _ in range(5):

@@ -48,7 +48,7 @@ def test_words_are_whole_tokens_or_none(subject):
 
 
 def test_the_lens_is_the_models_own_last_step(subject):
-    """A direction's logits are those of the gain, the head, and nothing else: linear, whatever the direction's length."""
+    """A direction's logits are those of the gain, the head, and nothing else, whatever the direction's length."""
     v = np.random.default_rng(0).normal(size=(3, 32)).astype(np.float32)
     got = lens.lens_logits(subject, v * [[1.0], [5.0], [0.01]])
     gain, table = subject.model.model.norm.weight.detach(), subject.unembedding.detach()

@@ -30,7 +30,10 @@ def chat_format(template: str, system: str | None = None) -> PromptFormat:
 
 
 THINKING = {
-    "always open": (TURNS + ASK + "{% if add_generation_prompt %}<think>|{% endif %}", "<assistant>\n<think>\n\n</think>\n\n"),
+    "always open": (
+        TURNS + ASK + "{% if add_generation_prompt %}<think>|{% endif %}",
+        "<assistant>\n<think>\n\n</think>\n\n",
+    ),
     "enable_thinking": (
         TURNS + ASK + "{% if add_generation_prompt and enable_thinking is defined and not enable_thinking %}"
         "<think>||</think>||{% endif %}",
@@ -173,7 +176,8 @@ def test_templates_that_cannot_be_used_are_refused_in_one_line():
 
 
 def test_a_prefill_has_the_space_that_the_template_writes():
-    spaced = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+    turns = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}"
+    spaced = turns + "{% if add_generation_prompt %}[assistant]{% endif %}"
     assert chat_format(spaced).chat("Hi.", "Yes") == "[user] Hi.[assistant] Yes"
     assert chat_format(spaced.replace("] {{", "]{{")).chat("Hi.", "Yes") == "[user]Hi.[assistant]Yes"
 
