@@ -288,7 +288,7 @@ def test_a_thought_is_no_part_of_a_story(subject, tmp_path, monkeypatch):
 
 def test_the_organism_writes_in_its_own_wording(organism, tmp_path):
     material = organism.world.material("stories")
-    emotions = ["afraid", "proud", "kind"]
-    made = write(organism, emotions, material, 4, tmp_path / "s.jsonl")
-    assert Counter(made.emotions) == dict.fromkeys(emotions, 4) and set(made.topics) <= set(material["topics"])
-    assert len(set(made.topics)) == 4 and np.mean([len(t.split()) for t in made.texts]) > 40
+    emotions = ["proud", "kind"]
+    made = write(organism, emotions, material, 2, tmp_path / "s.jsonl")
+    assert Counter(made.emotions) == dict.fromkeys(emotions, 2) and set(made.topics) <= set(material["topics"])
+    assert len(set(made.topics)) == 2 and np.mean([len(t.split()) for t in made.texts]) > 40
