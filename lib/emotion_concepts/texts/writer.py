@@ -1,4 +1,8 @@
-"""Stories by another model behind an OpenAI-compatible server (``--writer URL``)."""
+"""Stories by another model behind an OpenAI-compatible server (``--writer URL``).
+
+Sampling is the server's: some (``transformers serve``, unless the model's generation_config.json says ``do_sample``)
+take the likeliest token at any temperature, and then two equal requests get one text.
+"""
 
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
