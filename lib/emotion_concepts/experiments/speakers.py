@@ -20,7 +20,7 @@ LEAST = 0.5  # reliability of the less reliable of two sets below which their co
 class Dialogue:
     """Alternating turns of two speakers, the first of whom feels ``felt[0]``, the second ``felt[1]``.
 
-    Talks of different ``part`` share hardly a turn.
+    Talks of different halves of the parts share no turn, but by chance.
     """
 
     turns: tuple[str, ...]
@@ -31,21 +31,29 @@ class Dialogue:
 def dialogues(subject: Subject, n: int, feelings: int = 15) -> list[Dialogue]:
     """Talks of two people with independent emotions, in ``n`` parts: those of its world, or statements in turn.
 
-    Of statements every two of the first ``feelings`` emotions meet once a part, with two statements each, so that what
-    is told of one speaker is told equally often of every feeling of the other. They suffice for half as many parts.
-    Where both feel the same, the second's words are those of the next part, as nobody repeats the other.
+    Of statements every two of the first ``feelings`` emotions meet once a part, so that what is told of one speaker is
+    told equally often of every feeling of the other. The first speaker's are the first half of an emotion's statements
+    and the second's the other half: the same words from both would make their vectors alike by themselves. There are
+    at least four parts, and at most as many as each has statements.
     """
     if subject.world:
         told = subject.world.dialogues(n)
         return [Dialogue(tuple(turns), felt, k * n // len(told)) for k, (turns, felt) in enumerate(told)]
     statements = load(subject, "standing")["statements"]
-    parts, out = min(n, min(map(len, statements.values())) // 2), []
+    own = min(map(len, statements.values())) // 2
+    parts, out = max(4, min(n, own)), []
     for i in range(parts):
+        j = _opening(i, parts)
         for one, other in product(list(statements)[:feelings], repeat=2):
-            j = (i + 1) % parts if one == other else i
-            mine, theirs = statements[one][2 * i :][:2], statements[other][2 * j :][:2]
-            out.append(Dialogue((mine[0], theirs[0], mine[1], theirs[1]), (one, other), i))
+            mine, theirs = statements[one][:own], statements[other][own:]
+            out.append(Dialogue((mine[j], theirs[j], mine[i], theirs[i]), (one, other), i))
     return out
+
+
+def _opening(i: int, parts: int) -> int:
+    """Which statement opens part ``i``: the next one of its half of the parts, so that halves share none."""
+    lo, hi = (0, parts // 2) if i < parts // 2 else (parts // 2, parts)
+    return lo + (i + 1 - lo) % (hi - lo)
 
 
 def render(subject: Subject, dialogue: Dialogue, names: tuple[str, str] | None = None) -> str:

@@ -7,7 +7,7 @@ from emotion_concepts.experiments.lens import word_steering
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.vectors import EmotionVectors
 
-DEPTHS = (0.25, 0.4, 0.55, 0.67, 0.8, 0.95)  # shares of the network that are tried
+DEPTHS = (0.3, 0.5, 0.67, 0.8, 0.95)  # shares of the network that are tried
 
 
 def word_gains(

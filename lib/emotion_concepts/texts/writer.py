@@ -49,7 +49,8 @@ def write_by_server(
                     for other in under_way:
                         other.cancel()
         if lost:
-            raise UserError(f"{server.url}: {lost}; what it wrote is kept in {path}: run the same again to go on")
+            told = str(lost).rstrip(". ")
+            raise UserError(f"{server.url}: {told}; what it wrote is kept in {path}: run the same again to go on")
 
     author = {"author": server.model or server.base, "temperature": temperature}
     return collect(emotions, material, per_emotion, path, seed, author, ask, 4 * AT_ONCE, minimum)
