@@ -247,6 +247,12 @@ def test_the_real_notebooks_take_the_runners_options():
         assert set(parameters.OWN_OPTIONS) <= set(parameters.declared(path)), path.name
 
 
+@pytest.mark.parametrize("path", runner.notebooks(), ids=lambda p: p.stem)
+def test_the_real_notebooks_keep_their_claims_and_say_where_numbers_come_from(path):
+    code = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert sum("run.ledger.save()" in c for c in code) == 1 and code[-1].endswith("footer(run)")
+
+
 def test_the_library_hash_sees_sources_and_data_but_not_the_runner(tmp_path):
     for name in (
         "emotion_concepts/a.py",
