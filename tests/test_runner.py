@@ -249,7 +249,8 @@ def test_the_real_notebooks_take_the_runners_options():
 
 @pytest.mark.parametrize("path", runner.notebooks(), ids=lambda p: p.stem)
 def test_the_real_notebooks_keep_their_claims_and_say_where_numbers_come_from(path):
-    code = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    cells = nbformat.read(path, as_version=4).cells
+    code = [c.source.strip() for c in cells if c.cell_type == "code"]
     assert sum("run.ledger.save()" in c for c in code) == 1 and code[-1].endswith("footer(run)")
 
 
