@@ -38,12 +38,12 @@ CONFIGS = {
 }
 
 
-def make_tokenizer(pre_tokenizer=None, texts=TEXTS) -> PreTrainedTokenizerFast:
+def make_tokenizer(pre_tokenizer=None, texts=TEXTS, words=400) -> PreTrainedTokenizerFast:
     tok = Tokenizer(models.BPE())
     tok.pre_tokenizer = pre_tokenizer or pre_tokenizers.ByteLevel(add_prefix_space=False)
     tok.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400,
+        vocab_size=words,
         special_tokens=["<pad>", "<s>", "</s>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

@@ -19,7 +19,7 @@ from emotion_concepts.report import claims
 from emotion_concepts.report.results import cpu_kind, plain, same_numbers
 from emotion_suite.reruns import Record
 
-OPTIONS = ("base", "dtype", "device", "system", "param")  # what numbers depend on, beside model and profile
+OPTIONS = ("base", "dtype", "device", "system", "stories", "writer", "writer_model", "param")  # what numbers depend on, beside model and profile
 PACKAGES = ("torch", "transformers", "numpy", "scikit-learn")
 
 
@@ -45,11 +45,16 @@ def record(out: Path, model: str, profile: str, options: dict) -> dict:
         "model": model,
         "model_id": claims.model_of(out, claims.notebooks()),
         "profile": profile,
-        "options": {k: options[k] for k in OPTIONS if options.get(k) not in (None, "", [])},
+        "options": {k: _told(options[k]) for k in OPTIONS if options.get(k) not in (None, "", [])},
         "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
         "hardware": hardware(),
         "minutes": {r.notebook: round(r.minutes, 2) for r in rows if r.done},
     }
+
+
+def _told(option):
+    """An option as others can read it: of a path on this machine the name alone."""
+    return short_name(option) if isinstance(option, str) and os.sep in option and Path(option).exists() else option
 
 
 def keep(out: Path, target: Path, about: dict) -> None:

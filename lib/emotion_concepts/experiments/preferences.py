@@ -251,13 +251,24 @@ def activity_shifts(
     Half of the activities are steered (:func:`half_split`); the same pairs (:func:`steered_pairs`) are rated with and
     without.
     """
+    return _shifts(subject, choices, [(directions, layers)], strength, norms, seed, rivals)[0]
+
+
+def _shifts(subject, choices, pushes, strength, norms, seed, rivals) -> list[pd.DataFrame]:
+    """:func:`activity_shifts` of several ``(directions, layers)``, against one play without steering."""
     n, hot = len(choices.activities), half_split(choices, seed)
-    pairs = steered_pairs(n, hot, rivals, seed)
-    conditions = [None, *(Condition(v, strength) for v in directions.values())]
-    logits = letter_logits(subject, choices, pairs, conditions, [hot] * len(conditions), layers, norms)
-    before, *after = (ratings(g.wins, g.played) for g in (Games(n, pairs, row) for row in logits))
-    mine = sorted(hot)
-    return pd.DataFrame([(x - before)[mine] for x in after], list(directions), [choices.activities[i] for i in mine])
+    pairs, mine = steered_pairs(n, hot, rivals, seed), sorted(hot)
+
+    def rated_under(conditions, layers):
+        logits = letter_logits(subject, choices, pairs, conditions, [hot] * len(conditions), layers, norms)
+        return [ratings(g.wins, g.played) for g in (Games(n, pairs, row) for row in logits)]
+
+    (before,), names = rated_under([None], pushes[0][1]), [choices.activities[i] for i in mine]
+    tables = []
+    for directions, layers in pushes:
+        after = rated_under([Condition(v, strength) for v in directions.values()], layers)
+        tables.append(pd.DataFrame([(x - before)[mine] for x in after], list(directions), names))
+    return tables
 
 
 def steering_shift(subject: Subject, choices: ChoiceSet, directions: dict[str, object], *args, **options) -> pd.Series:
@@ -266,9 +277,12 @@ def steering_shift(subject: Subject, choices: ChoiceSet, directions: dict[str, o
 
 
 def layer_bands(n_layers: int) -> list[list[int]]:
-    """Bands of layers to steer: single ones of a shallow model, four at a time of a deep one."""
+    """Bands of layers to steer: single ones of a shallow model, four at a time of a deep one.
+
+    None is the last block alone: what is added there to an activity's tokens no later token can attend to.
+    """
     step = 1 if n_layers <= 12 else 4
-    return [list(range(k, min(k + step, n_layers))) for k in range(0, n_layers, step)]
+    return [list(range(k, min(k + step, n_layers))) for k in range(0, max(1, n_layers - 1), step)]
 
 
 def scan_bands(
@@ -283,9 +297,7 @@ def scan_bands(
     bands = [band for band in layer_bands(subject.n_layers) if set(band) <= set(vectors.layers)]
     if not bands:
         raise UserError("the vectors hold no whole band of layers to steer; extract them at all layers")
-    shifts = {}
-    for band in bands:
-        directions = {e: {k: vectors.of(e, k) for k in band} for e in pair}
-        shifts[band[0]] = steering_shift(subject, choices, directions, strength, band, norms, seed, rivals)
-    table = pd.DataFrame(shifts).T
+    pushes = [({e: {k: vectors.of(e, k) for k in band} for e in pair}, band) for band in bands]
+    found = _shifts(subject, choices, pushes, strength, norms, seed, rivals)
+    table = pd.DataFrame({band[0]: t.mean(axis=1) for band, t in zip(bands, found)}).T
     return table, bands[int((table[pair[0]] - table[pair[1]]).to_numpy().argmax())]

@@ -1,0 +1,68 @@
+"""Random weights and shuffled labels through the whole chain: claims that something is there must fail (``-m slow``)."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+from untrained import dealt_stories, write_pair
+
+from emotion_concepts.report import claims
+from emotion_suite import runner
+
+pytestmark = pytest.mark.slow
+ERROR_RATE = 0.05  # of claims that something is there, met where nothing is
+# Claims that a model without emotions meets by right: they bound an effect, check the method, or are about any network.
+BY_RIGHT = {
+    "01.wish_baseline": "words alone must stay near chance",
+    "04.split_half": "two halves of the opponents rate alike whatever a model prefers",
+    "04.null_coupling": "random directions must show no coupling",
+    "05.blackmail_random": "random directions must change little",
+    "06.user_end_reply_start": "what is read at two places may differ for any reason",
+    "06.persistence": "a bound on how long a projection lasts",
+    "07.present_other": "a bound on a cosine",
+    "07.deflection": "a bound on a cosine",
+    "08.shift_same": "a change of the weights shifts readings on all messages alike",
+    "09.false_alarms": "a threshold that keeps to its rate",
+    "09.cost": "speed",
+    "12.denoising": "a bound on what denoising changes",
+}
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """The claims of random weights through the whole chain, and of the shipped model on stories dealt anew."""
+    folder = tmp_path_factory.mktemp("untrained")
+    model, base = map(str, write_pair(folder))
+    dealt_stories().save(folder / "dealt.json")
+    dealt = ["--stories", str(folder / "dealt.json"), *(f"--only={n}" for n in ("01", "02", "03", "04", "12"))]
+    found = {}
+    for name, options in {"weights": ["--model", model, "--base", base], "labels": dealt}.items():
+        out = folder / name
+        assert runner.main(["run", "--profile", "quick", "--out", str(out), *options]) == 0
+        found[name] = [r for p in sorted((out / "claims").glob("*.json")) for r in _rows(p)]
+    return found
+
+
+def _rows(path):
+    return json.loads(path.read_text())["claims"]
+
+
+@pytest.mark.parametrize("what", ["weights", "labels"])
+def test_nothing_is_found_where_nothing_is(rows, what):
+    judged = [r for r in rows[what] if r["verdict"] in ("met", "missed") and r["id"] not in BY_RIGHT]
+    met = sorted(r["id"] for r in judged if r["verdict"] == "met")
+    print(f"{len(judged)} judged, met: {met}")
+    assert len(judged) >= 15 and len(met) <= binom.ppf(0.99, len(judged), ERROR_RATE)
+
+
+def test_what_is_met_by_right_is_declared():
+    assert BY_RIGHT.keys() <= {id for nb in claims.notebooks() for id in claims.declared(nb)}
+
+
+def test_stories_are_dealt_within_topics():
+    stories = dealt_stories()
+    assert len(set(zip(stories.emotions, stories.topics))) == len(stories)  # as balanced as before
+    other = dealt_stories(1)
+    same = np.mean([a == b for a, b in zip(stories.emotions, other.emotions)])
+    assert same < 0.05
