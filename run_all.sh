@@ -19,7 +19,7 @@ Options of run:
   --dtype D      number format of the weights: float32 (default), bfloat16 or float16
   --device D     auto (default), cpu, cuda, mps, or spread (over all devices)
   --system TEXT  system prompt of every chat; '' for none (default: the template's own)
-  --profile P    quick, default or paper: how large the run is
+  --profile P    sample, quick, default or paper: how large the run is
   --only NN      this notebook only, such as 03 (repeatable)
   --from NN      this notebook and the later ones
   --stories S    who writes the stories: auto (default), own (the model), shared (the corpus of this repository), or

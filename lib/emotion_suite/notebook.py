@@ -133,10 +133,11 @@ def open_run(
     dtype: str = "float32", device: str = "auto", system: str | None = None,
 ) -> Run:  # fmt: skip
     """Load the subject and prepare the folder; :class:`UserError` for anything that cannot be had."""
-    nb, sizes, folder = number(notebook), settings(profile), Path(out)
+    nb, folder = number(notebook), Path(out)
     writable(folder)
     load = partial(load_model, dtype=dtype, device=device, system=system)
     subject = load(model)
+    sizes = settings(profile, shipped=subject.world is not None)
     return Run(nb, subject, sizes, Ledger(nb, subject, folder), folder, seed, base, load)
 
 

@@ -23,8 +23,10 @@ def _all() -> dict:
     return yaml.safe_load(files("emotion_suite").joinpath("profiles.yaml").read_text())
 
 
-def settings(profile: str) -> Sizes:
-    """Sizes of a profile; :class:`UserError` for an unknown one."""
+def settings(profile: str, shipped: bool = True) -> Sizes:
+    """Sizes of a profile, for the shipped model or another; :class:`UserError` for an unknown one."""
     if profile not in _all():
         raise UserError(f"unknown profile {profile!r}; choose one of {', '.join(_all())}")
-    return Sizes(_all()[profile])
+    sizes = dict(_all()[profile])
+    others = sizes.pop("real", {})
+    return Sizes(sizes if shipped else sizes | others)

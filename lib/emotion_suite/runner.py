@@ -249,7 +249,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--stories", default="auto", help="auto, own (the model writes), shared (ours), or a corpus file")
     p.add_argument("--writer", default="", metavar="URL", help="OpenAI-compatible server that writes the stories")
     p.add_argument("--writer-model", default="", help="the writer's name on that server")
-    p.add_argument("--profile", default="default", help="quick, default or paper")
+    p.add_argument("--profile", default="default", help="sample, quick, default or paper")
     p.add_argument("--only", action="append", metavar="NN", help="run this notebook only (repeatable)")
     p.add_argument("--from", dest="start", metavar="NN", help="run this notebook and the later ones")
     p.add_argument("--param", action="append", default=[], metavar="k=v", help="set a notebook parameter (repeatable)")
