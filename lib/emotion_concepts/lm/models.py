@@ -134,7 +134,8 @@ def load_model(
             f"cannot load model {name!r}: {len(missing)} weights are missing (first: {missing[0]}); download it anew"
         )
     revision = getattr(config, "converted_from", None) or getattr(config, "_commit_hash", None) or where.revision
-    return wrap(model, tokenizer, name, revision, world_of(config, Path(where.path)), system)
+    told = Path(name).name if Path(name).exists() else name  # results are no place for folders of this machine
+    return wrap(model, tokenizer, told, revision, world_of(config, Path(where.path)), system)
 
 
 def check_pair(subject: Subject, base: Subject) -> None:
