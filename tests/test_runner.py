@@ -197,7 +197,7 @@ def test_a_dead_kernel_is_one_line(chain, capsys):
         (["--param", "model=x"], "set model by --model"),
         (["--only", "09"], "unknown notebook '09'; there is 01, 02, 03"),
         (["--from", "x"], "unknown notebook 'x'"),
-        (["--profile", "huge"], "unknown profile 'huge'; choose one of quick, default, paper"),
+        (["--profile", "huge"], "unknown profile 'huge'; choose one of sample, quick"),
         (["--model", "./nowhere"], "no folder ./nowhere"),
         (["--base", "./nowhere"], "no folder ./nowhere"),
     ],

@@ -36,6 +36,11 @@ def _digest(paths, root: Path) -> str:
     return h.hexdigest()
 
 
+def folder_digest(folder: Path, without: str = "") -> str:
+    """Digest of all files below a folder but those called ``without``; of a missing folder that of none."""
+    return _digest((p for p in folder.rglob("*") if p.is_file() and p.stem != without), folder)
+
+
 def model_fingerprint(name: str) -> str:
     """Digest of a model without loading its weights; :class:`UserError` if it cannot be had or is no causal model."""
     source = locate(name)

@@ -124,7 +124,10 @@ def run(args) -> int:
         elif path in chosen:
             takes = parameters.declared(path)
             values = {k: v for k, v in (given | extra[path]).items() if k in takes}
-            key = reruns.key_of(path, values, library, models, upstream)
+            kept = {}
+            if "results" in takes:  # it reads what all runs found, this one too
+                kept = {"kept": reruns.folder_digest(ROOT / "results"), "own": reruns.folder_digest(out / "claims", nb)}
+            key = reruns.key_of(path, values, library, models, upstream | kept)
             if args.fresh:
                 record.forget(out)
             try:

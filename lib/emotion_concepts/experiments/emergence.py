@@ -99,7 +99,7 @@ class Plan:
     """What is measured of every checkpoint, the same for all.
 
     ``stories`` with the numbers of those that build (``train``) and judge (``report``) vectors, on disjoint topics, and
-    the tokens skipped; ``layer`` is read, ``lens_layer`` read for words, ``steered`` steered; ``words``: emotions that
+    the tokens skipped; ``layer`` is read, ``lens_layer`` read for words, ``steered`` are steered; ``words``: emotions that
     the lens is judged by; ``truth``: planted similarity in the order of the sorted emotions, or None.
     """
 
@@ -109,7 +109,7 @@ class Plan:
     skip: int
     layer: int
     lens_layer: int
-    steered: int
+    steered: list[int]
     words: list[str]
     choices: preferences.ChoiceSet
     rivals: int | str
@@ -125,7 +125,7 @@ class Plan:
 
 def measure(subject: Subject, plan: Plan, seed: int = 0) -> dict[str, float]:
     """Every property of one checkpoint, by name."""
-    layers, stories = sorted({plan.layer, plan.lens_layer, plan.steered}), plan.stories
+    layers, stories = sorted({plan.layer, plan.lens_layer, *plan.steered}), plan.stories
     acts = pooled(subject, stories.texts, MeanFrom(plan.skip), layers, progress=False)
     labels = np.array(stories.emotions)
     own = emotion_vectors(acts, list(labels[plan.train]), layers, rows=plan.train)
@@ -133,9 +133,9 @@ def measure(subject: Subject, plan: Plan, seed: int = 0) -> dict[str, float]:
     table = geometry.norm_correlations(geometry.components(own.at(plan.layer), own.emotions))
     valence, first, arousal, second = plan.axes
     norms = scale_of(subject, plan)
-    push = {e: own.of(e, plan.steered) for e in PUSHED}
+    push = {e: {k: own.of(e, k) for k in plan.steered} for e in PUSHED}
     moved = preferences.steering_shift(
-        subject, plan.choices, push, STRENGTH, [plan.steered], norms, seed=seed, rivals=plan.rivals
+        subject, plan.choices, push, STRENGTH, plan.steered, norms, seed=seed, rivals=plan.rivals
     )
     return {
         "emotion of a story (top-1)": float(

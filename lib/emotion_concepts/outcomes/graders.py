@@ -1,6 +1,6 @@
 """What a reply to a real scenario did, by rules, for English; text that is no language is neither (paper, section 5).
 
-``validation.graders_table`` tells how often the rules agree with a person. A thought before the reply is never read.
+``validation.graders_table`` tells how often the rules agree with a reader. A thought before the reply is never read.
 """
 
 import os

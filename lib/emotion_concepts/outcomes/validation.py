@@ -1,4 +1,4 @@
-"""How well the rules read: their outcomes against those that a person gave to real replies.
+"""How well the rules read: their outcomes against those that readers gave to real replies.
 
 ``data/labelled_replies.jsonl`` holds replies of four small open models: at rest, steered, with a feeling or the act
 asked for in words; ``data/README.md`` says how they were labelled. One half was there to write the rules by; the other
