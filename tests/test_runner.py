@@ -177,6 +177,17 @@ def test_a_notebook_without_kernelspec_runs(chain, capsys):
     assert go(chain, "--only", "01", "--only", "02") == 0 and count(chain) == "ab"
 
 
+def test_a_notebook_over_results_is_run_again_when_they_change(chain, monkeypatch):
+    extra = PARAMETERS + "\nresults = 'results'"
+    notebook(chain / "notebooks" / "02-second.ipynb", f"open({str(chain / 'count.txt')!r}, 'a').write('b')", parameters=extra)
+    monkeypatch.setattr(runner, "ROOT", chain)
+    (chain / "results").mkdir()
+    for kept in ("one", "one", "two"):
+        (chain / "results" / "claims.json").write_text(kept)
+        assert go(chain, "--only", "01", "--only", "02") == 0
+    assert count(chain) == "abb"
+
+
 def test_a_dead_kernel_is_one_line(chain, capsys):
     notebook(chain / "notebooks" / "04-dies.ipynb", "import os; os._exit(1)")
     assert go(chain, "--only", "04") == 1
