@@ -45,7 +45,8 @@ MARKS = {  # as the project's plan fixed them; a change here must be deliberate
     "12.author_layers": ">= 0.50", "13.beyond_words": ">= 0.10", "13.valence": ">= 0.81",
     "13.geometry_layers": ">= 0.80",
 }  # fmt: skip
-REAL = {"02.logit_lens": ">= 8", "02.scenarios": ">= 6"}  # marks for models whose texts others wrote, where they are others
+# marks for models whose texts others wrote, where they are others
+REAL = {"02.logit_lens": ">= 8", "02.scenarios": ">= 6", "04.pair_shift": ">= 50"}
 
 
 def test_no_mark_was_loosened():
