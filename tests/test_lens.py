@@ -20,10 +20,10 @@ TRAINING = [" ".join(f"{w} {w.capitalize()}" for w in WORDS) + " He It is feels 
 
 @pytest.fixture(scope="module")
 def subject(tiny_llama):
-    """A model whose last norm hardly lets the first half of its states through, with a tokenizer that knows some words as tokens."""
+    """A model whose last norm has a strong gain, with a tokenizer that knows some words as tokens."""
     model = copy.deepcopy(tiny_llama.model)
     with torch.no_grad():
-        model.model.norm.weight.copy_(torch.tensor([0.01] * 16 + [1.0] * 16))
+        model.model.norm.weight.copy_(torch.logspace(-1, 1, 32))
         model.lm_head.weight.normal_(std=0.2, generator=torch.Generator().manual_seed(1))
     return wrap(model, make_tokenizer(texts=TRAINING), "lens")
 
@@ -74,12 +74,9 @@ def test_other_norms_and_heads(family):
         assert torch.corrcoef(torch.stack([a, b]))[0, 1] > 0.98
 
 
-def test_a_planted_word_is_found_through_the_gain_and_no_other(subject):
-    calm, sad = (subject.encode(f"It is {w}")[-1] for w in ("calm", "sad"))
-    table = subject.unembedding.detach().numpy()
-    planted = np.concatenate([3 * table[sad, :16], table[calm, 16:]])
-    assert int((table @ planted)[: len(subject.tokenizer)].argmax()) == sad  # what it says without the gain
-    v = vectors([planted, np.random.default_rng(1).normal(size=32)], ["calm", "happy"])
+def test_a_planted_word_is_found_and_no_other(subject):
+    calm = subject.encode("It is calm")[-1]
+    v = vectors([along(subject, calm), np.random.default_rng(1).normal(size=32)], ["calm", "happy"])
     row, other = lens.logit_lens(subject, v, 0, ["calm", "happy"]).to_dict("records")
     assert row["word"] and row["rank"] == 1 and row["place"] == 1 and row["readable"] and row["word or kin"]
     assert other["words"] == row["words"] >= len(WORDS) and 1 < other["place"] <= other["words"]

@@ -124,14 +124,21 @@ def word_probabilities(
 
     A word is all its tokens, however many; its small and its capital form count.
     """
+    condition = Condition(vector, strength) if strength else None
+    return _word_probabilities(subject, prompts, words, [condition], layers, norms)[0]
+
+
+def _word_probabilities(subject: Subject, prompts, words, conditions: list, layers, norms) -> np.ndarray:
+    """:func:`word_probabilities` under each of several conditions, (conditions, prompts, words), in common batches."""
     prompts, words = list(prompts), list(words)
     forms = {w: [w, w.capitalize()] for w in words}
     if subject.encode(" a") == subject.encode(" A"):  # a tokenizer that knows no capitals
         forms = {w: [w] for w in words}
     texts = [[("" if p[-1:].isspace() else " ") + f for w in words for f in forms[w]] for p in prompts]
-    conditions = [Condition(vector, strength)] * len(prompts) if strength else None
-    found = grouped_log_probs(subject, prompts, texts, conditions, list(layers) if strength else None, norms)
-    return np.exp(np.stack(found)).reshape(len(prompts), len(words), -1).sum(-1)
+    each = [c for c in conditions for _ in prompts]
+    steered = list(layers) if any(each) else None
+    found = grouped_log_probs(subject, prompts * len(conditions), texts * len(conditions), each, steered, norms)
+    return np.exp(np.stack(found)).reshape(len(conditions), len(prompts), len(words), -1).sum(-1)
 
 
 def word_steering(
@@ -142,11 +149,8 @@ def word_steering(
     Returns a table steered emotion (rows) x word (columns), and (directions, words) for norm-matched random directions
     (n, width). ``layers`` are steered together, each with its own vector.
     """
-    base = np.log2(word_probabilities(subject, prompts, emotions)).mean(0)
-
-    def change(vector):
-        return np.log2(word_probabilities(subject, prompts, emotions, vector, strength, layers, norms)).mean(0) - base
-
-    table = np.stack([change({layer: vectors.of(e, layer) for layer in layers}) for e in emotions])
-    null = np.stack([change(d) for d in directions])
-    return pd.DataFrame(table, index=list(emotions), columns=list(emotions)), null
+    pushes = [{layer: vectors.of(e, layer) for layer in layers} for e in emotions] + list(directions)
+    conditions = [None, *(Condition(v, strength) for v in pushes)]
+    bits = np.log2(_word_probabilities(subject, prompts, emotions, conditions, layers, norms)).mean(1)
+    change = bits[1:] - bits[0]
+    return pd.DataFrame(change[: len(emotions)], list(emotions), list(emotions)), change[len(emotions) :]

@@ -17,7 +17,7 @@ import torch
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.batching import length_buckets, pad_right
 from emotion_concepts.lm.kv_cache import fork
-from emotion_concepts.lm.scoring import continued, nats_by_row
+from emotion_concepts.lm.scoring import LOGITS_BUDGET, continued
 from emotion_concepts.lm.steering import Condition, stack, steer
 from emotion_concepts.lm.subject import Subject
 
@@ -165,19 +165,42 @@ def grouped_log_probs(
     continuations. :class:`UserError` if a continuation changes its prompt's tokens.
     """
     plan = _Plan(subject, conditions or [None] * len(prompts), layers, norms)
-    everything, endings, slots = ((0, subject.max_length),), [], []
+    everything, endings, wanted = ((0, subject.max_length),), [], []
     heads = subject.encode_all(prompts, prompts=True)
     for i, (p, head, texts) in enumerate(zip(prompts, heads, continuations, strict=True)):
-        for j, c in enumerate(texts):
-            whole = continued(subject, p, head, c)
-            # the last prompt token predicts the first new one
-            endings.append(_Ending(i, whole[len(head) - 1 :], everything))
-            slots.append((i, j))
-    out = [np.empty(len(texts)) for texts in continuations]
-    for part, h, ids, mask in _passes([head[:-1] for head in heads], endings, plan, token_budget):
-        with torch.inference_mode():
-            nats = nats_by_row(subject, h, ids, mask)
-        for e, x in zip(part, nats):
-            i, j = slots[e]
-            out[i][j] = -x.double().sum().item()
+        # the last prompt token predicts the first new one; the last new one predicts nothing
+        read = [continued(subject, p, head, c)[len(head) - 1 :] for c in texts]
+        owner: dict[tuple, int] = {}  # which ending holds the tokens read so far: equal beginnings are read once
+        for ids in sorted((tuple(r[:-1]) for r in read), key=len, reverse=True):
+            if ids not in owner:
+                owner |= {ids[:k]: len(endings) for k in range(1, len(ids) + 1) if ids[:k] not in owner}
+                endings.append(_Ending(i, list(ids), everything))
+                wanted.append([])
+        for j, r in enumerate(read):
+            for k in range(1, len(r)):
+                wanted[owner[tuple(r[:k])]].append((k - 1, r[k], i, j))
+    out = [np.zeros(len(texts)) for texts in continuations]
+    for part, h, _, _ in _passes([head[:-1] for head in heads], endings, plan, token_budget):
+        asked = [(row, *w) for row, e in enumerate(part) for w in wanted[e]]
+        for (_, _, _, i, j), value in zip(asked, _log_probs(subject, h, [a[:3] for a in asked])):
+            out[i][j] += value
+    return out
+
+
+def _log_probs(subject: Subject, h: torch.Tensor, asked: list[tuple[int, int, int]]) -> list[float]:
+    """Log probability in nats of each ``(row, position, token)``; a position passes through the head once."""
+    places = list(dict.fromkeys(a[:2] for a in asked))
+    number, size = {place: n for n, place in enumerate(places)}, max(1, LOGITS_BUDGET // subject.vocabulary)
+    by_part, out = defaultdict(list), [0.0] * len(asked)
+    for k, a in enumerate(asked):
+        by_part[number[a[:2]] // size].append(k)
+    rows, positions = (torch.tensor(x, device=h.device) for x in zip(*places))
+    with torch.inference_mode():
+        for n, members in by_part.items():
+            some = slice(n * size, (n + 1) * size)
+            logits = subject.head(h[rows[some], positions[some]]).log_softmax(-1)
+            at = torch.tensor([number[asked[k][:2]] - n * size for k in members], device=logits.device)
+            tokens = torch.tensor([asked[k][2] for k in members], device=logits.device)
+            for k, value in zip(members, logits[at, tokens].double().tolist()):
+                out[k] = value
     return out
