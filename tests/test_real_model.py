@@ -40,7 +40,7 @@ def read(real):
 
 
 def test_vectors_read_stories_on_new_topics(real, read):
-    """The gain beyond the best reader of words is a claim (01.beyond_words), printed here; the reading itself must stand."""
+    """The gain beyond the best reader of words is a claim (01.beyond_words), printed here; the reading must stand."""
     stories, train, layer, acts, labels, vectors = read
     texts, test = np.array(stories.texts, dtype=object), ~train
     right = top_k(vectors.scores(acts[test][:, 0], layer), vectors.emotions, list(labels[test]), (1,))[1]

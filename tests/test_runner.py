@@ -179,7 +179,8 @@ def test_a_notebook_without_kernelspec_runs(chain, capsys):
 
 def test_a_notebook_over_results_is_run_again_when_they_change(chain, monkeypatch):
     extra = PARAMETERS + "\nresults = 'results'"
-    notebook(chain / "notebooks" / "02-second.ipynb", f"open({str(chain / 'count.txt')!r}, 'a').write('b')", parameters=extra)
+    cell = f"open({str(chain / 'count.txt')!r}, 'a').write('b')"
+    notebook(chain / "notebooks" / "02-second.ipynb", cell, parameters=extra)
     monkeypatch.setattr(runner, "ROOT", chain)
     (chain / "results").mkdir()
     for kept in ("one", "one", "two"):

@@ -1,4 +1,4 @@
-"""Random weights and shuffled labels through the whole chain: claims that something is there must fail (``-m slow``)."""
+"""Random weights and shuffled labels in the whole chain: claims that something is there must fail (``-m slow``)."""
 
 import json
 

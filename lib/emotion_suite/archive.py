@@ -1,7 +1,6 @@
 """Results of runs that are kept in the repository: claims, the numbers behind figures, versions, minutes, hardware.
 
-``results/<model>/<profile>/`` holds ``run.json``, ``claims.json`` and ``figures/*.json``; no weights, no activations, no
-pictures. Notebook 13 and ``./run_all.sh compare`` read these files alone.
+``results/<model>/<profile>/`` holds ``run.json``, ``claims.json`` and ``figures/*.json``; no weights, no pictures. Notebook 13 and ``./run_all.sh compare`` read these files alone.
 """
 
 import json
@@ -19,7 +18,8 @@ from emotion_concepts.report import claims
 from emotion_concepts.report.results import cpu_kind, plain, same_numbers
 from emotion_suite.reruns import Record
 
-OPTIONS = ("base", "dtype", "device", "system", "stories", "writer", "writer_model", "param")  # what numbers depend on, beside model and profile
+# what numbers depend on, beside model and profile
+OPTIONS = ("base", "dtype", "device", "system", "stories", "writer", "writer_model", "param")
 PACKAGES = ("torch", "transformers", "numpy", "scikit-learn")
 
 
@@ -84,7 +84,7 @@ def merged(before: pd.DataFrame | None, out: Path) -> pd.DataFrame:
         return table
     kept = before.set_index("id").to_dict("index")
     rows = [
-        {"id": r["id"]} | kept[r["id"]] if r["id"][:2] not in ran and kept.get(r["id"], {}).get("mark") == r["mark"] else r
+        {"id": id} | kept[id] if (id := r["id"])[:2] not in ran and kept.get(id, {}).get("mark") == r["mark"] else r
         for r in table.to_dict("records")
     ]
     return pd.DataFrame(rows, columns=claims.COLUMNS)

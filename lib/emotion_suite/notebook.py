@@ -59,7 +59,7 @@ class Run:
     def artefact(self, name: str, notebook: str = "") -> Path:
         """Where a file of this run lies; a name without suffix is a folder (a store of activations), of ``notebook``.
 
-        A store keeps numbers of other models and texts apart by itself (:class:`~emotion_concepts.reading.shards.Shards`).
+        A store keeps numbers of other models and texts apart (:class:`~emotion_concepts.reading.shards.Shards`).
         """
         return self.out / name if Path(name).suffix else self.out / "stores" / (notebook or self.notebook) / name
 

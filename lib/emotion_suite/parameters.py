@@ -13,7 +13,8 @@ import nbformat
 
 from emotion_concepts.errors import UserError
 
-OWN_OPTIONS = ("model", "base", "dtype", "device", "system", "profile", "out")  # the runner has an option for each; never through --param
+# the runner has an option for each; never through --param
+OWN_OPTIONS = ("model", "base", "dtype", "device", "system", "profile", "out")
 
 
 def read(path) -> nbformat.NotebookNode:

@@ -80,7 +80,7 @@ def publish_claims(table: pd.DataFrame, readme: Path) -> None:
 
 
 def publish_figures(out: Path, target: Path, numbers: list[str]) -> set[str]:
-    """Bring ``target`` up to the figures that the notebooks ``numbers`` saved in ``out``; the notebooks that changed."""
+    """Bring ``target`` up to the figures that notebooks ``numbers`` saved in ``out``; the notebooks that changed."""
     target.mkdir(exist_ok=True)
     source, changed = out / "figures", set()
     made = {p.stem for p in source.glob("*.json")}

@@ -29,7 +29,7 @@ class OrganismWorld:
         return getattr(materials, experiment)()
 
     def situation(self, name: str, n: int = 60) -> dict:
-        """Messages, levels of pressure, a control, messages with feelings told, a reader of replies, and all wordings."""
+        """Messages, levels of pressure, a control, messages with feelings told, a reader of replies, all wordings."""
         made = scenarios.scenarios(ACTS[name], n)
 
         def told(**pressure):

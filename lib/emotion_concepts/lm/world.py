@@ -18,7 +18,7 @@ class World(Protocol):
         """What an experiment shows the subject, with the keys of ``texts/material/<experiment>.yaml``."""
 
     def situation(self, name: str, n: int = 60) -> dict:
-        """Messages, levels of pressure, a control, messages with feelings told, a reader of replies, and all wordings."""
+        """Messages, levels of pressure, a control, messages with feelings told, a reader of replies, all wordings."""
 
     def dialogues(self, n: int) -> list[tuple[list[str], tuple[str, str]]]:
         """Talks of two people with independent emotions: (turns, emotions)."""

@@ -61,7 +61,8 @@ def verdict_table(values: pd.DataFrame, verdicts: pd.DataFrame, paper: pd.Series
     for side in ax.spines.values():
         side.set_visible(False)
     handles = [_cell(0, 0, VERDICTS[v]) for v in VERDICTS]
-    ax.legend(handles, list(VERDICTS), loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, frameon=False, fontsize=8)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": 4, "frameon": False, "fontsize": 8}
+    ax.legend(handles, list(VERDICTS), **below)
     return fig
 
 

@@ -1,6 +1,6 @@
 """What each experiment shows a subject: its own world's wording where that is known, else natural prompts.
 
-Natural prompts lie in ``material/<name>.yaml``; a subject's world (:mod:`emotion_concepts.lm.world`) gives the same keys.
+Natural prompts lie in ``material/<name>.yaml``; a world (:mod:`emotion_concepts.lm.world`) gives the same keys.
 """
 
 from importlib.resources import files
