@@ -1,6 +1,7 @@
 """Results of runs that are kept in the repository: claims, the numbers behind figures, versions, minutes, hardware.
 
-``results/<model>/<profile>/`` holds ``run.json``, ``claims.json`` and ``figures/*.json``; no weights, no pictures. Notebook 13 and ``./run_all.sh compare`` read these files alone.
+``results/<model>/<profile>/`` holds ``run.json``, ``claims.json`` and ``figures/*.json``; no weights, no pictures.
+Notebook 13 and ``./run_all.sh compare`` read these files alone.
 """
 
 import json
