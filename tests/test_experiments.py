@@ -208,6 +208,19 @@ def test_snippets_from_stories_of_the_probes_cluster():
     assert sweeping.from_its_cluster(found, [None] * 4) is None
 
 
+def test_a_push_that_ruins_words_gains_nothing(monkeypatch):
+    """Else the dose that breaks the model most would be chosen: there random directions leave no word likely."""
+    found = {0.1: (2.0, 0.5), 0.5: (1.0, -90.0)}  # by strength: bits of the own word, bits under random directions
+
+    def steering(subject, vectors, emotions, prompts, strength, *_):
+        own, null = found[strength]
+        return pd.DataFrame(np.full((2, 2), own)), np.full((3, 2), null)
+
+    monkeypatch.setattr(word_dose, "word_steering", steering)
+    gains = word_dose.word_gains(None, None, ["calm", "sad"], [], [4], list(found), None, None)
+    assert gains.loc[4].to_dict() == {0.1: 1.5, 0.5: 1.0} and word_dose.best_dose(gains) == (4, 0.1)
+
+
 def test_the_dose_is_chosen_where_the_word_gains_most():
     gains = pd.DataFrame({0.1: [0.5, 2.0], 0.25: [1.0, 2.0]}, index=[3, 7])
     assert word_dose.best_dose(gains) == (7, 0.1)  # the weaker of equal ones

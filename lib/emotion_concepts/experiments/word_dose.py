@@ -13,12 +13,16 @@ DEPTHS = (0.3, 0.5, 0.67, 0.8, 0.95)  # shares of the network that are tried
 def word_gains(
     subject: Subject, vectors: EmotionVectors, emotions, prompts: list[str], layers, strengths, norms, directions
 ) -> pd.DataFrame:  # fmt: skip
-    """Mean log2 ratio of the matching word over that of random ``directions``: a row a layer, a column a strength."""
+    """Mean log2 ratio of the matching word, over that of random ``directions`` where these raise words, too.
+
+    A row a layer, a column a strength. Where random directions ruin the words the ratio is that to no steering: else
+    the dose that breaks the model most would be taken for the best.
+    """
     table = {}
     for strength in strengths:
         for layer in layers:
             change, null = word_steering(subject, vectors, emotions, prompts, strength, [layer], norms, directions)
-            table[layer, strength] = np.diag(change).mean() - null.mean()
+            table[layer, strength] = np.diag(change).mean() - max(0.0, null.mean())
     return pd.Series(table).unstack()
 
 
