@@ -8,10 +8,13 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
+from emotion_concepts.report.claims import WITHIN
 from emotion_concepts.report.plots import panels
 from emotion_concepts.report.theme import NULL, PALETTE, style
 
-VERDICTS = {"met": PALETTE[2], "missed": PALETTE[1], "no power": NULL, "not judged": "white"}
+VERDICTS = {
+    "met": PALETTE[2], "met, as by its null": PALETTE[4], "missed": PALETTE[1], "no power": NULL, "not judged": "white",
+}  # fmt: skip
 
 
 @cache
@@ -30,9 +33,14 @@ def side_by_side(tables: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.Data
     for claim in main_claims().itertuples():
         found = {name: _judged(t.set_index("id"), claim) for name, t in tables.items()}
         rows.append({name: np.nan if r is None else r.value for name, r in found.items()})
-        verdicts.append({name: "not judged" if r is None else r.verdict for name, r in found.items()})
+        verdicts.append({name: "not judged" if r is None else _verdict(r) for name, r in found.items()})
     titles = main_claims().title
     return pd.DataFrame(rows, index=titles, dtype=float), pd.DataFrame(verdicts, index=titles)
+
+
+def _verdict(row: pd.Series) -> str:
+    """The verdict, and of a mark that is met whether its null meets it, too."""
+    return "met, as by its null" if row.verdict == "met" and WITHIN in row.note else row.verdict
 
 
 def _judged(table: pd.DataFrame, claim) -> pd.Series | None:
@@ -50,7 +58,7 @@ def verdict_table(values: pd.DataFrame, verdicts: pd.DataFrame, paper: pd.Series
         for j, (value, verdict) in enumerate(cells):
             colour = VERDICTS.get(verdict, "white")
             ax.add_patch(_cell(j, i, colour))
-            text = "" if np.isnan(value) else f"{value:.2f}".rstrip("0").rstrip(".")
+            text = "" if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}".rstrip("0").rstrip(".")
             ax.text(j + 0.5, i + 0.5, text or ("–" if verdict != "paper" else ""), ha="center", va="center", fontsize=8)
     ax.set(xlim=(0, len(columns)), ylim=(len(values), 0))
     ax.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=30, ha="left", fontsize=8)
@@ -61,7 +69,7 @@ def verdict_table(values: pd.DataFrame, verdicts: pd.DataFrame, paper: pd.Series
     for side in ax.spines.values():
         side.set_visible(False)
     handles = [_cell(0, 0, VERDICTS[v]) for v in VERDICTS]
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": 4, "frameon": False, "fontsize": 8}
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": 5, "frameon": False, "fontsize": 8}
     ax.legend(handles, list(VERDICTS), **below)
     return fig
 

@@ -26,6 +26,7 @@ RANGE = re.compile(r"^(-?\d*\.?\d+) to (-?\d*\.?\d+)$")
 COMPARE = {
     ">=": operator.ge, "<=": operator.le, "==": operator.eq, ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
+WITHIN = "not above its null"  # said of a mark that is met, but by the null's measured value too
 APPLIES = {
     "all": "",
     "world": "only a subject whose world is known can be held against it",
@@ -160,7 +161,7 @@ class Ledger:
         if not self.applies(id):  # measured all the same
             row |= {"verdict": "not judged", "note": "; ".join(filter(None, [note, APPLIES[claim.applies]]))}
         if row["verdict"] == "met" and claim.within_null(value, row["null"]):
-            row["note"] = "; ".join(filter(None, [note, "not above its null"]))
+            row["note"] = "; ".join(filter(None, [note, WITHIN]))
         self.rows[id] = row
         return row
 
