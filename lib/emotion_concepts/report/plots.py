@@ -161,7 +161,7 @@ def layer_curve(
     _same_length(x=x, lo=lo, hi=hi)
     fig = curves(x, {name: y}, *bands, null, mark, xlabel, ylabel, title, n, legend=False, ax=ax)
     ax = ax or fig.axes[0]
-    ax.set_xticks(list(x) if len(x) <= 16 else list(x)[:: -(-len(x) // 16)])
+    ax.set_xticks(list(x) if len(x) <= 12 else list(x)[:: -(-len(x) // 8)])
     if chosen is not None:
         ax.axvline(chosen, color=PALETTE[2], lw=6, alpha=0.25, zorder=0, label=f"chosen: {chosen}")
     if ax.get_legend_handles_labels()[1] != [name]:
