@@ -268,3 +268,10 @@ def test_logits_that_are_no_numbers_are_told(sampling):
     with pytest.raises(UserError, match="after prompt 1; load the model in float32 or bfloat16"):
         generate(subject, ["read", "read!", "paint"], 2, progress=False, **sampling)
     assert len(generate(subject, ["read", "paint"], 1, progress=False, **sampling)) == 2
+
+
+def test_no_band_is_the_last_block_alone():
+    """What is added there to an activity's tokens reaches no later token."""
+    assert preferences.layer_bands(8) == [[k] for k in range(7)] and preferences.layer_bands(1) == [[0]]
+    assert preferences.layer_bands(13) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert preferences.layer_bands(30)[-1] == [28, 29]

@@ -99,8 +99,9 @@ class Plan:
     """What is measured of every checkpoint, the same for all.
 
     ``stories`` with the numbers of those that build (``train``) and judge (``report``) vectors, on disjoint topics, and
-    the tokens skipped; ``layer`` is read, ``lens_layer`` read for words, ``steered`` are steered; ``words``: emotions
-    that the lens is judged by; ``truth``: planted similarity in the order of the sorted emotions, or None.
+    the tokens skipped; ``layer`` is read, ``lens_layer`` read for words, ``steered`` the band that is steered;
+    ``words``: emotions that the lens is judged by; ``truth``: planted similarity in the order of the sorted emotions,
+    or None.
     """
 
     stories: Corpus
