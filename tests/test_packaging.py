@@ -74,7 +74,7 @@ def test_what_the_dependencies_need_is_pinned_too():
 
 def test_heavy_packages_are_extras():
     extras = PROJECT["optional-dependencies"]
-    assert {"baukit", "ray", "bench", "dev"} <= set(extras)
+    assert {"baukit", "ray", "bench", "serve", "dev"} <= set(extras)
     names = {Requirement(d).name for d in PROJECT["dependencies"]}
     assert not names & {Requirement(d).name for e in extras.values() for d in e}
 

@@ -75,11 +75,11 @@ class Run:
         return EmotionVectors.load(self.needs("vectors.safetensors"), self.subject)
 
     def stories(self) -> Corpus:
-        """The stories that notebook 01 let the subject write."""
+        """The stories of notebook 01 whose activations it kept: up to ``stories_kept`` of each emotion."""
         return Corpus.load(self.needs("stories.json"))
 
     def story_activations(self) -> np.ndarray:
-        """The stories as notebook 01 pooled them, (stories, layers, width); read anew only if its store is gone."""
+        """These stories as notebook 01 pooled them, (stories, layers, width); read anew only if its store is gone."""
         rule, store = MeanFrom(self.vectors().meta["skip"]), self.artefact("activations", DISCOVERY)
         return pooled(self.subject, self.stories().texts, rule, store=store)
 

@@ -6,8 +6,9 @@ import torch
 
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.activations import pooled
+from emotion_concepts.reading.class_sums import class_means
 from emotion_concepts.reading.pooling import Last
-from emotion_concepts.reading.vectors import EmotionVectors, class_means, cosine
+from emotion_concepts.reading.vectors import EmotionVectors, cosine
 from emotion_concepts.texts.published import kin
 
 

@@ -1,5 +1,6 @@
 """Emotion vectors from stories: whose stories, how they are split, and the same on a network that learnt nothing."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from emotion_concepts.experiments.emergence import untrained
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.lm.tracing import hidden
 from emotion_concepts.reading.activations import per_token, pooled, streamed_covariance
+from emotion_concepts.reading.class_sums import ClassSums, streamed_sums
 from emotion_concepts.reading.pooling import MeanFrom, spans_in_turn
 from emotion_concepts.reading.vectors import EmotionVectors, emotion_vectors
 from emotion_concepts.texts.corpus import Corpus, split_by_topic
@@ -87,6 +89,64 @@ def three_parts(stories: Corpus, seed: int = 0) -> tuple[np.ndarray, np.ndarray,
     labels = np.array(stories.emotions)
     known = np.isin(labels, labels[train])
     return train, choose[known[choose]], report[known[report]]
+
+
+@dataclass
+class StoriesRead:
+    """What is kept of all stories once they are read.
+
+    ``stories`` with their activations ``acts`` (stories, layers, width) and, as numbers among them, the parts that
+    build vectors (``train``), choose and report; of the stories beyond these the sums of those that build
+    (``building``) and of all (``others``), or None; ``train_texts``: all stories that build, for readers of words.
+    """
+
+    stories: Corpus
+    acts: np.ndarray
+    train: np.ndarray
+    choose: np.ndarray
+    report: np.ndarray
+    building: ClassSums | None
+    others: ClassSums | None
+    train_texts: Corpus
+
+
+def kept_whole(stories: Corpus, parts, each: int, seed: int = 0) -> np.ndarray:
+    """Numbers of the stories whose activations are kept: at most ``each`` of an emotion, half of them to build on.
+
+    ``parts``: those of :func:`three_parts`; a quarter each is drawn from the second and the third.
+    """
+    labels = np.array(stories.emotions)
+    emotions = np.unique(labels)
+    if len(stories) <= each * len(emotions):
+        return np.arange(len(stories))
+    rng, drawn = np.random.default_rng(seed), []
+    for part, share in zip(parts, (2, 4, 4)):
+        order = rng.permutation(part)
+        drawn += [order[labels[order] == e][: max(1, each // share)] for e in emotions]
+    return np.sort(np.concatenate(drawn))
+
+
+def read_stories(subject: Subject, stories: Corpus, rule, each: int, store, seed: int = 0) -> StoriesRead:
+    """Read all stories at all layers, and keep ``each`` of an emotion whole, of the others the sums by emotion.
+
+    ``store``: a folder; a killed run goes on there. Up to ``each`` stories an emotion nothing is summed.
+    """
+    parts = three_parts(stories, seed)
+    kept = kept_whole(stories, parts, each, seed)
+    acts = pooled(subject, stories.subset(kept).texts, rule, store=store)
+
+    def summed(rows):
+        if not len(rows):
+            return None
+        more = stories.subset(rows)
+        return streamed_sums(subject, more.texts, more.emotions, rule, store)
+
+    rest = np.setdiff1d(np.arange(len(stories)), kept)
+    builds = np.isin(rest, parts[0])
+    building, beside = summed(rest[builds]), summed(rest[~builds])
+    others = building if beside is None else beside if building is None else building + beside
+    inside = [np.searchsorted(kept, np.intersect1d(part, kept)) for part in parts]
+    return StoriesRead(stories.subset(kept), acts, *inside, building, others, stories.subset(parts[0]))
 
 
 def neutral_covariance(subject: Subject, neutral: Neutral, layers=None) -> np.ndarray:

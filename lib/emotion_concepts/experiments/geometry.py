@@ -13,7 +13,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.reading.vectors import EmotionVectors, class_means
+from emotion_concepts.reading.class_sums import class_means
+from emotion_concepts.reading.vectors import EmotionVectors
 from emotion_concepts.statistics import Estimate, pearson, pearson_ci, rsa, upper_triangle
 from emotion_concepts.texts.published import cluster_of, norms
 

@@ -6,7 +6,8 @@ from sklearn.linear_model import LogisticRegression
 
 from emotion_concepts.experiments.classification import static_embeddings, top_k
 from emotion_concepts.lm.subject import Subject
-from emotion_concepts.reading.vectors import class_means, cosine
+from emotion_concepts.reading.class_sums import class_means
+from emotion_concepts.reading.vectors import cosine
 from emotion_concepts.statistics import Estimate
 
 REGULARISATION = (1.0, 10.0, 100.0)  # inverse strengths among which the choosing texts decide

@@ -72,6 +72,14 @@ def _encode_all(subject: Subject, texts: list[str]) -> list[np.ndarray]:
     return rows
 
 
+def check_texts(subject: Subject, texts: list[str], rule) -> list[np.ndarray]:
+    """Token ids of each text; :class:`UserError` for no texts, or one that is too short for the rule, or too long."""
+    rows = _encode_all(subject, texts)
+    for i, row in enumerate(rows):
+        rule.weights(i, len(row))
+    return rows
+
+
 def _pool_batch(subject: Subject, rows, weights, layers) -> np.ndarray:
     """(rows, layers, width) float32 for one batch."""
     ids, _ = pad_right(rows, subject.pad)
@@ -119,9 +127,7 @@ def pooled_batches(
     ``rule`` is one of :mod:`emotion_concepts.reading.pooling`; text numbers in ``skip`` are left out.
     :class:`UserError` for an empty corpus, a text too short or too long, NaN or Inf.
     """
-    layers, rows = subject.choose_layers(layers), _encode_all(subject, texts)
-    for i, row in enumerate(rows):
-        rule.weights(i, len(row))  # a text too short is found before hours of work, not after
+    layers, rows = subject.choose_layers(layers), check_texts(subject, texts, rule)
     todo = sum(len(r) for i, r in enumerate(rows) if i not in skip)
     bar = tqdm(total=todo, unit="tok", unit_scale=True, desc="activations", leave=False, disable=not progress)
     for bucket in length_buckets([len(r) for r in rows], token_budget):

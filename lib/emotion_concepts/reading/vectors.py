@@ -7,6 +7,7 @@ import numpy as np
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.reading.artefacts import check_stamp, load_arrays, save_arrays
+from emotion_concepts.reading.class_sums import ClassSums
 from emotion_concepts.texts.published import check_emotions
 
 
@@ -68,17 +69,6 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a @ b.T
 
 
-def class_means(acts: np.ndarray, labels: list[str], rows=None) -> tuple[list[str], np.ndarray]:
-    """Labels in order and the mean of each one's activations, float64 (labels, layers, width).
-
-    ``rows``: which of ``acts`` the labels are of (default: all), taken label by label, so that a large memory map is
-    never copied as a whole.
-    """
-    names, labels = sorted(set(labels)), np.asarray(labels)
-    rows = np.arange(len(labels)) if rows is None else np.asarray(rows)
-    return names, np.stack([acts[rows[labels == n]].mean(0, dtype=np.float64) for n in names])
-
-
 def principal_components(covariance: np.ndarray, variance: float = 0.5) -> np.ndarray:
     """The fewest leading eigenvectors of a covariance (width, width) that hold ``variance`` of it, (k, width)."""
     values, vectors = np.linalg.eigh(covariance)
@@ -89,16 +79,20 @@ def principal_components(covariance: np.ndarray, variance: float = 0.5) -> np.nd
 
 def emotion_vectors(
     acts: np.ndarray, labels: list[str], layers: list[int], neutral_covariance=None, variance: float = 0.5, meta=None,
-    rows=None, components=None,
+    rows=None, components=None, others: ClassSums | None = None,
 ) -> EmotionVectors:  # fmt: skip
     """Directions from story activations (stories, layers, width) and the emotions of all, or of ``rows``.
+
+    ``others``: the sums over more stories, whose activations were not kept.
 
     The mean of the emotion means is removed (not the mean of stories: hazard 6), then the neutral texts' principal
     components that hold ``variance`` of ``neutral_covariance`` (layers, width, width), where given, or those in
     ``components``, one array (k, width) a layer, found before; each direction is scaled to unit norm (paper,
     section 1). ``meta["components"]`` says how many were removed at each layer.
     """
-    names, means = class_means(acts, labels, rows)
+    total = ClassSums.of(acts, labels, rows)
+    total = total if others is None else total + others
+    names, means = total.names, total.means()
     if len(names) < 2:
         raise UserError("emotion vectors need stories of at least two emotions")
     check_emotions(names)
