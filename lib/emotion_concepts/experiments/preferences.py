@@ -172,6 +172,11 @@ def choice_prompt(subject: Subject, choices: ChoiceSet, i: int, j: int):
     return text, (first, second)
 
 
+def question_tokens(subject: Subject, choices: ChoiceSet) -> int:
+    """Tokens of one question, that between the first two activities: what an estimate of minutes is made from."""
+    return len(subject.encode(choice_prompt(subject, choices, 0, 1)[0]))
+
+
 def play(subject: Subject, choices: ChoiceSet, pairs: list[tuple[int, int]]) -> Games:
     """The unsteered choices of these pairs."""
     return Games(len(choices.activities), pairs, letter_logits(subject, choices, pairs)[0])
