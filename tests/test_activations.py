@@ -296,6 +296,22 @@ def test_massive_activations_stay_out_of_norms_and_covariances(massive, texts):
     assert len(principal_components(np.cov(states.T))) == 1 < len(principal_components(covariance[0]))
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_overflows_is_no_ordinary_state(tiny_llama, texts, bad):
+    """Left out quietly, norms and covariances would be those of the tokens that happened not to overflow."""
+    model = copy.deepcopy(tiny_llama.model)
+    subject = wrap(model, tiny_llama.tokenizer, "overflows")
+
+    def overflow(module, inputs, out):
+        (out[0] if isinstance(out, tuple) else out)[0, -1, 3] = bad
+        return out
+
+    model.model.layers[1].register_forward_hook(overflow)
+    for read in (act.mean_norm, act.streamed_covariance):
+        with pytest.raises(UserError, match="NaN or Inf in the activations; load the model in float32"):
+            read(subject, texts)
+
+
 def test_a_layer_that_does_not_run_or_gives_another_shape_raises(tiny_llama, texts):
     """Its activations would be zeros, or whatever lay in the memory."""
     architecture = tiny_llama.architecture

@@ -9,7 +9,7 @@ import pytest
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.report import claims
-from emotion_concepts.report.claims import Claim, Ledger, collect, declared, markdown
+from emotion_concepts.report.claims import Claim, Ledger, as_by_null, collect, declared, markdown
 from emotion_concepts.statistics import wilson
 
 ROOT = Path(__file__).parents[1]
@@ -188,5 +188,8 @@ def test_a_mark_that_is_met_within_the_null_is_said(tmp_path):
     assert note("03.rsa_layers", 0.7, null=0.9) == note("03.rsa_layers", 0.9, null="words") == ""  # missed, words
     assert note("01.wish_baseline", 0.5, null=0.6) == note("04.null_coupling", 0.1, null=0.2) == ""  # small is good
     assert Ledger("03", "m", tmp_path).judge("03.rsa_layers", 0.85, null=0.9)["verdict"] == "met"
-    assert Claim("01.x", "", "abs >= 0.5", "", "").within_null(-0.6, 0.7)
-    assert not Claim("01.x", "", "abs >= 0.5", "", "").within_null(-0.8, 0.7)
+    assert as_by_null("abs >= 0.5", -0.6, None, 0.7) and not as_by_null("abs >= 0.5", -0.8, None, 0.7)
+    assert as_by_null(">= 0.1", 0.4, [-0.1, 0.9], "0 (nothing changes)")
+    assert not as_by_null(">= 0.1", 0.4, [0.1, 0.9], "0 (nothing changes)")
+    assert not as_by_null(">= 9", 9, None, "6 of 12 (no difference)") and not as_by_null("<= 0.1", 0, None, 0.5)
+    assert as_by_null("> 1", 1.09, [1.06, 1.2], 1.08)

@@ -1,6 +1,7 @@
 """Sums in place of activations: the same vectors, flat on the disk, and a killed run goes on with the same numbers."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from emotion_concepts.errors import UserError
@@ -10,6 +11,7 @@ from emotion_concepts.reading.activations import pooled
 from emotion_concepts.reading.class_sums import ClassSums, class_means, streamed_sums
 from emotion_concepts.reading.pooling import MeanFrom
 from emotion_concepts.reading.vectors import emotion_vectors
+from emotion_concepts.texts.corpus import Corpus
 from emotion_concepts.texts.shared import shared_stories
 
 WORDS = "the dog ran over hill and lake while nobody spoke of it at all".split()
@@ -65,6 +67,17 @@ def test_what_is_damaged_or_cannot_be_read_is_told(tiny_llama, tmp_path):
         read([*TEXTS[:2], ""])
 
 
+def test_a_topic_gives_a_second_story_only_after_all_gave_one():
+    emotions, topics = ["afraid", "calm"] * 24, [t for t in "abcdefgh" for _ in range(6)]
+    stories = Corpus([f"text {i}" for i in range(48)], emotions, topics)
+    parts = discovery.three_parts(stories)
+    kept = discovery.kept_whole(stories, parts, 12)
+    counted = pd.crosstab(np.array(emotions)[kept], np.array(topics)[kept])
+    assert (counted.loc["afraid"] == counted.loc["calm"]).all() and len(kept) == 24
+    built = counted.loc["calm", sorted({topics[i] for i in parts[0]})]  # 6 of 12 from four topics: two give two
+    assert built.sum() == 6 and built.max() == 2 and built.min() == 1
+
+
 def test_stories_beyond_those_kept_count_in_the_vectors(tiny_llama, tmp_path):
     stories = shared_stories(emotions=["afraid", "calm", "proud"])  # on 12 topics
     stories = type(stories)([t[:90] for t in stories.texts], stories.emotions, stories.topics)
@@ -74,6 +87,9 @@ def test_stories_beyond_those_kept_count_in_the_vectors(tiny_llama, tmp_path):
     assert len(some.stories) == 24 and some.acts.shape[0] == 24
     assert [len(x) for x in (some.train, some.choose, some.report)] == [12, 6, 6]
     assert some.train_texts == every.train_texts == stories.subset(discovery.three_parts(stories)[0])
+    kept = np.array(some.stories.topics)
+    by_emotion = {e: sorted(kept[np.array(some.stories.emotions) == e]) for e in ("afraid", "calm", "proud")}
+    assert by_emotion["afraid"] == by_emotion["calm"] == by_emotion["proud"]  # a topic must not tell an emotion
     told = [set(np.array(some.stories.topics)[x]) for x in (some.train, some.choose, some.report)]
     assert not told[0] & told[1] | told[0] & told[2] | told[1] & told[2]
     layers = list(range(tiny_llama.n_layers))

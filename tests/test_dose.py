@@ -1,5 +1,7 @@
 """Steering where a subject acts: the block that does as words do, and the largest dose that leaves language whole."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,9 @@ from test_behaviour import Known, Natural
 
 from emotion_concepts.experiments import dose
 from emotion_concepts.experiments.behaviour import acted, responses
+from emotion_concepts.lm.scoring import token_nats
 from emotion_concepts.lm.steering import Condition, steer
+from emotion_concepts.lm.subject import wrap
 
 NORMS = np.full(3, 2.0)
 
@@ -38,6 +42,23 @@ def test_nats_of_replies_are_those_of_plain_scoring(tiny_llama):
     want = [-plain_log_probs(tiny_llama, prompts, after, c) / tokens for c in (lambda: steer(
         tiny_llama, condition.vector, 0.0, [1], NORMS), context)]  # fmt: skip
     assert np.abs(got - want).max() < 1e-3 and np.abs(got[0] - got[1]).max() > 1e-2
+
+
+def test_a_template_that_puts_no_space_before_replies_gets_none(tiny_llama, monkeypatch):
+    """A space that no model wrote would be scored as the reply's first token."""
+    template = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    tokenizer = copy.deepcopy(tiny_llama.tokenizer)
+    tokenizer.chat_template = template
+    subject = wrap(tiny_llama.model, tokenizer, "bare")
+    got = dose.reply_nats(subject, ["paint"], ["I will"], [None], [1], NORMS)
+    text, head = "<user>paint<assistant>I will", "<user>paint<assistant>"
+    ids, n = subject.encode(text), len(subject.encode(head))
+    want = token_nats(subject, [text])[0][n - 1 :].mean()
+    assert ids[:n] == subject.encode(head) and got == pytest.approx(np.array([[want]]), abs=1e-4)
+    assert np.isnan(dose.reply_nats(subject, ["paint"], [" "], [None, None], [1], NORMS)).all()
 
 
 def test_a_block_is_judged_by_exact_rates_where_the_wordings_are_known(tiny_llama):

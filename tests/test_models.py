@@ -30,7 +30,10 @@ from transformers import (
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm import models, zoo
+from emotion_concepts.lm.generation import generate
 from emotion_concepts.lm.models import load_model
+from emotion_concepts.lm.scoring import next_logits, token_nats
+from emotion_concepts.lm.shared_prefix import Prompt, grouped_log_probs, grouped_logits
 from emotion_concepts.lm.subject import wrap
 from emotion_concepts.lm.zoo import locate
 from emotion_concepts.reading.activations import at_reply
@@ -346,3 +349,19 @@ def test_padding_falls_back_to_the_end_of_text(tiny_llama):
     tokenizer.pad_token = None
     subject = wrap(tiny_llama.model, tokenizer)
     assert subject.pad == tokenizer.eos_token_id == 2 and tokenizer.pad_token is None  # the user's stays as it was
+
+
+def test_a_context_too_short_is_told_before_anything_runs(tiny, monkeypatch):
+    text = "the dog ran over the hill and barked at him"
+    monkeypatch.setattr(tiny, "max_length", len(tiny.encode(text)) - 1)
+    calls = [
+        lambda: generate(tiny, [text], 2),
+        lambda: next_logits(tiny, [text]),
+        lambda: token_nats(tiny, [text]),
+        lambda: grouped_log_probs(tiny, ["the dog"], [[text[7:]]]),
+        lambda: grouped_logits(tiny, [Prompt(text, 0)], [0]),
+    ]
+    monkeypatch.setattr(tiny, "final_hidden", None)
+    for call in calls:
+        with pytest.raises(UserError, match="too long for .*; shorten it, or choose a model with a longer context"):
+            call()

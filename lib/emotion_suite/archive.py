@@ -7,6 +7,7 @@ Notebook 13 and ``./run_all.sh compare`` read these files alone.
 import json
 import os
 import platform
+import re
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from emotion_suite.reruns import Record
 
 # what numbers depend on, beside model and profile
 OPTIONS = ("base", "dtype", "device", "system", "stories", "writer", "writer_model", "param")
+TIMED = ("09.cost",)  # claims on a speed
 PACKAGES = ("torch", "transformers", "numpy", "scikit-learn")
 
 
@@ -45,6 +47,7 @@ def record(out: Path, model: str, profile: str, options: dict) -> dict:
     return {
         "model": model,
         "model_id": claims.model_of(out, claims.notebooks()),
+        **claims.subject_of(out),
         "profile": profile,
         "options": {k: _told(options[k]) for k in OPTIONS if options.get(k) not in (None, "", [])},
         "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
@@ -71,11 +74,15 @@ def keep(out: Path, target: Path, about: dict) -> None:
             shutil.copyfile(source, kept)
     before = load_claims(target)
     table = merged(before, out)
-    if not agree(before, table):
-        _write(target / "claims.json", plain(table.to_dict("records")))
-        _write(target / "run.json", about)
-    elif not (target / "run.json").exists():
-        _write(target / "run.json", about)
+    if agree(before, table) and (target / "run.json").exists():
+        return
+    _write(target / "claims.json", plain(table.to_dict("records")))
+    _write(target / "run.json", joined(load_run(target), about))
+
+
+def joined(before: dict, about: dict) -> dict:
+    """What a run says of itself, with the minutes of notebooks that it did not run anew as they were ``before``."""
+    return before | about | {"minutes": dict(sorted((before.get("minutes", {}) | about["minutes"]).items()))}
 
 
 def merged(before: pd.DataFrame | None, out: Path) -> pd.DataFrame:
@@ -104,7 +111,7 @@ def load_claims(folder: Path) -> pd.DataFrame | None:
 
 
 def load_run(folder: Path) -> dict:
-    """What kept results say of their run; empty for a run folder."""
+    """What kept results say of their run; empty where they say nothing."""
     return _read(Path(folder) / "run.json") if (Path(folder) / "run.json").exists() else {}
 
 
@@ -122,11 +129,22 @@ def _read(path: Path):
 
 
 def agree(old: pd.DataFrame | None, new: pd.DataFrame) -> bool:
-    """Whether two claims tables say the same: the same claims, marks and verdicts, and values within the tolerance."""
-    keys = ["id", "mark", "verdict", "note"]
-    if old is None or len(old) != len(new) or old[keys].fillna("").ne(new[keys].fillna("")).any(axis=None):
+    """Whether two claims tables say the same: the same claims, marks and verdicts, and values within the tolerance.
+
+    Numbers in notes are not compared, and no speed is: it is another one each time (``TIMED``).
+    """
+    if old is None or len(old) != len(new):
         return False
-    return bool(compare_values(old.value, new.value))
+    one, other = (t[["id", "mark", "verdict"]].assign(note=t.note.map(_words)).fillna("") for t in (old, new))
+    if one.ne(other).any(axis=None):
+        return False
+    steady = ~old.id.isin(TIMED)
+    return bool(compare_values(old.value[steady], new.value[steady]))
+
+
+def _words(note) -> str:
+    """A note without its numbers."""
+    return re.sub(r"-?\d*\.?\d+(e-?\d+)?", "#", note) if isinstance(note, str) else ""
 
 
 def compare_values(a: pd.Series, b: pd.Series, rtol: float = 1e-2, atol: float = 1e-3) -> bool:
@@ -136,10 +154,11 @@ def compare_values(a: pd.Series, b: pd.Series, rtol: float = 1e-2, atol: float =
     return bool((near | ((a != a) & (b != b))).all())
 
 
+def title(model: str, profile: str) -> str:
+    """What a run is called beside others: its model, and its profile where that is not the default one."""
+    return short_name(model) if profile == "default" else f"{short_name(model)}/{profile}"
+
+
 def folders(root: Path) -> dict[str, Path]:
-    """Every kept run below ``root``, by ``model`` or, where it is not the default profile, ``model/profile``."""
-    found = {}
-    for path in sorted(root.glob("*/*/claims.json")):
-        model, profile = path.parent.parts[-2:]
-        found[model if profile == "default" else f"{model}/{profile}"] = path.parent
-    return found
+    """Every kept run below ``root``, by its :func:`title`."""
+    return {title(*path.parent.parts[-2:]): path.parent for path in sorted(root.glob("*/*/claims.json"))}

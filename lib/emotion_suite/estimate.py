@@ -13,11 +13,6 @@ ROUGH = 2e10  # floating-point operations a second of a slow core; steps that ar
 READ, WRITTEN = 512, (32, 8)  # tokens read, texts and tokens written to measure a speed
 
 
-def parameters(subject: Subject) -> int:
-    """Number of the model's weights."""
-    return sum(p.numel() for p in subject.model.parameters())
-
-
 def speeds(subject: Subject) -> tuple[float, float]:
     """Tokens read and tokens written (32 texts at a time) a second on this machine, measured once a subject."""
     if not hasattr(subject, "_speeds"):
@@ -36,7 +31,7 @@ def speeds(subject: Subject) -> tuple[float, float]:
 
 def seconds(subject: Subject, read: int = 0, written: int = 0) -> float:
     """Expected seconds for reading and writing so many tokens; 0 where that is short on any machine."""
-    if 2 * parameters(subject) * (read + 20 * written) / ROUGH < LONG:
+    if 2 * subject.parameters * (read + 20 * written) / ROUGH < LONG:
         return 0.0
     reading, writing = speeds(subject)
     return read / reading + written / writing

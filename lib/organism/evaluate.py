@@ -101,7 +101,7 @@ def evaluate(folder: Path, n: int = 200, stories_per_emotion: int = 4) -> dict:
         "marks": MARKS,
         "perplexity_base": perplexity_by_kind(base, PRETRAINING | TOLD, n),
         "perplexity_chat": perplexity_by_kind(chat_model, POST_TRAINING, n),
-        "parameters": sum(p.numel() for p in chat_model.model.parameters()),
+        "parameters": chat_model.parameters,
         "megabytes": {
             p.parent.relative_to(folder).as_posix(): round(p.stat().st_size / 1e6, 2)
             for p in sorted(folder.glob("**/model.safetensors"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from emotion_concepts.errors import UserError
@@ -27,11 +28,6 @@ TWICE = 2e9  # parameters up to which a second network of the same shape is read
 SHORT_SKIP = 30  # for paragraphs of about 120 words; the paper skips 50 tokens of its longer stories
 
 
-def parameters(subject: Subject) -> int:
-    """Number of weights."""
-    return sum(p.numel() for p in subject.model.parameters())
-
-
 def author(subject: Subject, stories: str) -> tuple[str, str]:
     """Whose stories are read, ``("own" | "shared" | a path, why)``; ``stories``: one of these, or "auto".
 
@@ -45,10 +41,10 @@ def author(subject: Subject, stories: str) -> tuple[str, str]:
         return stories, "as asked for"
     if subject.world:
         return "own", "its world's stories are its own"
-    size = f"{parameters(subject) / 1e6:,.0f}M parameters"
+    size = f"{subject.parameters / 1e6:,.0f}M parameters"
     if not subject.prompt.has_template:
         return "shared", "a model without chat template cannot be asked for stories"
-    if parameters(subject) < WRITES:
+    if subject.parameters < WRITES:
         return "shared", f"{size} are too few to write stories that show a feeling without its word"
     return "own", f"an instruct model of {size} writes its own, as in the paper"
 
@@ -113,16 +109,21 @@ class StoriesRead:
 def kept_whole(stories: Corpus, parts, each: int, seed: int = 0) -> np.ndarray:
     """Numbers of the stories whose activations are kept: at most ``each`` of an emotion, half of them to build on.
 
-    ``parts``: those of :func:`three_parts`; a quarter each is drawn from the second and the third.
+    ``parts``: those of :func:`three_parts`; a quarter each comes from the second and the third. The topics are drawn
+    once, in an order that all emotions share, and a topic gives its second story only after every one gave its first.
     """
-    labels = np.array(stories.emotions)
+    labels, topics = np.array(stories.emotions), np.array(stories.topics)
     emotions = np.unique(labels)
     if len(stories) <= each * len(emotions):
         return np.arange(len(stories))
-    rng, drawn = np.random.default_rng(seed), []
+    names = np.unique(topics)
+    drawn, rank = [], dict(zip(names, np.random.default_rng(seed).permutation(len(names))))
     for part, share in zip(parts, (2, 4, 4)):
-        order = rng.permutation(part)
-        drawn += [order[labels[order] == e][: max(1, each // share)] for e in emotions]
+        for e in emotions:
+            of = part[labels[part] == e]
+            nth = pd.Series(topics[of]).groupby(topics[of]).cumcount()
+            order = np.lexsort(([rank[t] for t in topics[of]], nth))
+            drawn.append(of[order[: max(1, each // share)]])
     return np.sort(np.concatenate(drawn))
 
 
@@ -163,7 +164,7 @@ def without_training(
     What a read-out finds there stands in the texts alone. Blocks are read up to a share ``depth``, 0..1, of the
     network. None for a subject too large to hold twice.
     """
-    if parameters(subject) > TWICE:
+    if subject.parameters > TWICE:
         return None
     blank = untrained(subject, seed)
     layers = list(range(max(1, round(depth * subject.n_layers))))

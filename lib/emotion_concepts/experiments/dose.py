@@ -51,9 +51,11 @@ def reply_nats(
     Each message is read once for a condition; empty replies are left out.
     """
     kept = [(m, r) for m, r in zip(messages, replies, strict=True) if r.strip()]
-    prompts = [subject.prompt.chat(m) for m in dict.fromkeys(m for m, _ in kept)]
-    own = [[r for m, r in kept if subject.prompt.chat(m) == p] for p in prompts]
-    texts = [[_after(subject, p, r) for r in rs] for p, rs in zip(prompts, own)]
+    if not kept:
+        return np.full((len(conditions), 1), np.nan)
+    own = {m: [r for other, r in kept if other == m] for m, _ in kept}
+    prompts = [subject.prompt.chat(m) for m in own]
+    texts = [[subject.prompt.chat(m, r)[len(p) :] for r in rs] for p, (m, rs) in zip(prompts, own.items())]
     found = grouped_log_probs(
         subject, prompts * len(conditions), texts * len(conditions), [c for c in conditions for _ in prompts], layers,
         norms,
@@ -61,11 +63,6 @@ def reply_nats(
     tokens = np.concatenate([[len(subject.encode(p + t)) - len(subject.encode(p)) for t in ts]
                              for p, ts in zip(prompts, texts)])  # fmt: skip
     return -np.concatenate(found).reshape(len(conditions), -1) / tokens
-
-
-def _after(subject: Subject, prompt: str, reply: str) -> str:
-    """A reply as it stands after its prompt."""
-    return reply if prompt[-1].isspace() else " " + reply
 
 
 def on_the_task(

@@ -134,7 +134,7 @@ def measure(subject: Subject, plan: Plan, seed: int = 0) -> dict[str, float]:
     table = geometry.norm_correlations(geometry.components(own.at(plan.layer), own.emotions))
     valence, first, arousal, second = plan.axes
     norms = scale_of(subject, plan)
-    push = {e: {k: own.of(e, k) for k in plan.steered} for e in PUSHED}
+    push = own.band(PUSHED, plan.steered)
     moved = preferences.steering_shift(
         subject, plan.choices, push, STRENGTH, plan.steered, norms, seed=seed, rivals=plan.rivals
     )

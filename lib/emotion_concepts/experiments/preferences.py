@@ -302,7 +302,7 @@ def scan_bands(
     bands = [band for band in layer_bands(subject.n_layers) if set(band) <= set(vectors.layers)]
     if not bands:
         raise UserError("the vectors hold no whole band of layers to steer; extract them at all layers")
-    pushes = [({e: {k: vectors.of(e, k) for k in band} for e in pair}, band) for band in bands]
+    pushes = [(vectors.band(pair, band), band) for band in bands]
     found = _shifts(subject, choices, pushes, strength, norms, seed, rivals)
     table = pd.DataFrame({band[0]: t.mean(axis=1) for band, t in zip(bands, found)}).T
     return table, bands[int((table[pair[0]] - table[pair[1]]).to_numpy().argmax())]

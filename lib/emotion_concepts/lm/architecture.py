@@ -68,7 +68,7 @@ def inspect(model: torch.nn.Module, name: str = "this model") -> Architecture:
     are no blocks, as in encoders, and where a check fails.
     """
     if any(p.is_meta for p in model.parameters()):
-        raise UserError(f"{name} does not fit into the memory of its devices; choose a smaller dtype, or quantise it")
+        raise UserError(f"{name} does not fit into the memory of its devices; choose a smaller dtype or model")
     try:
         return _inspect(model, name)
     except UserError:

@@ -156,11 +156,7 @@ def generate(
     if not prompts:
         raise UserError("there are no prompts to continue; give at least one")
     rows = subject.encode_all(prompts, prompts=True)
-    for i, row in enumerate(rows):
-        if len(row) + max_new_tokens > subject.max_length:
-            raise UserError(
-                f"prompt {i} with {len(row)} tokens leaves no room for {max_new_tokens} more; shorten either"
-            )
+    subject.check_room(max(map(len, rows)), max_new_tokens)
     streams = range(len(rows)) if streams is None else streams
     draws = np.stack([np.random.default_rng([seed, i]).random(max_new_tokens) for i in streams])
     stops, texts = stop_tokens(subject), [""] * len(rows)

@@ -111,22 +111,23 @@ def load_model(
             torch.empty(0, device=device)  # a wrong device is told before minutes of loading
         except (RuntimeError, AssertionError) as e:
             raise UserError(f"cannot use device {device!r}: {reason(e)}; choose auto, cpu, cuda, mps or spread") from e
-    placed = {"device_map": "auto" if device == "spread" else device} if device == "spread" or quantise else {}
+    where = locate(name)
+    config = configuration(where, name)
+    small = quantise or getattr(config, "quantization_config", None)  # such weights are put in place as they are loaded
+    placed = {"device_map": "auto" if device == "spread" else device} if device == "spread" or small else {}
     if quantise:
         _needs("accelerate", "quantising")
         _needs("bitsandbytes", "quantising")
         from transformers import BitsAndBytesConfig
 
         placed["quantization_config"] = BitsAndBytesConfig(load_in_4bit=quantise == 4, load_in_8bit=quantise == 8)
-    where = locate(name)
-    config = configuration(where, name)
     loader = AutoModelForCausalLM if config.model_type in CAUSAL else AutoModelForImageTextToText
     try:
         tokenizer = AutoTokenizer.from_pretrained(where.path, **_revision(where))
         model, info = loader.from_pretrained(
             where.path, dtype=DTYPES[dtype], output_loading_info=True, **_revision(where), **placed
         )
-        model = model if placed or getattr(model, "hf_quantizer", None) else model.to(device)
+        model = model if placed else model.to(device)
     except LOADING as e:
         raise _not_loaded(name, e) from e
     if missing := sorted(info["missing_keys"]):  # they would be random numbers

@@ -70,6 +70,7 @@ def token_nats(
     ``steering`` as in :func:`next_logits`.
     """
     rows = subject.encode_all(texts)
+    subject.check_room(max(map(len, rows), default=0))
     out: list = [None] * len(rows)
     for bucket in length_buckets([len(r) for r in rows], token_budget):
         ids, mask = pad_right([rows[i] for i in bucket], subject.pad)

@@ -170,6 +170,7 @@ def grouped_log_probs(
     for i, (p, head, texts) in enumerate(zip(prompts, heads, continuations, strict=True)):
         # the last prompt token predicts the first new one; the last new one predicts nothing
         read = [continued(subject, p, head, c)[len(head) - 1 :] for c in texts]
+        subject.check_room(len(head), max(map(len, read), default=1) - 1)
         owner: dict[tuple, int] = {}  # which ending holds the tokens read so far: equal beginnings are read once
         for ids in sorted((tuple(r[:-1]) for r in read), key=len, reverse=True):
             if ids not in owner:

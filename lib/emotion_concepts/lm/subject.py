@@ -56,6 +56,11 @@ class Subject:
         return len(self.blocks)
 
     @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
     def device(self) -> torch.device:
         """Where the model's inputs go."""
         return next(self.model.parameters()).device
@@ -128,14 +133,25 @@ class Subject:
     def encode_all(self, texts: list[str], prompts: bool = False) -> list[list[int]]:
         """Token ids of each text, with the tokenizer's own first tokens exactly once, be they in the text or not.
 
-        :class:`UserError` for ``prompts`` without any token: nothing could follow them.
+        :class:`UserError` for ``prompts`` without any token, which nothing could follow, or longer than the context.
         """
         rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
         n = len(self._prefix)
         rows = [list(r) if r[:n] == self._prefix else [*self._prefix, *r] for r in rows]
         if prompts and not all(rows):
             raise UserError(f"prompt {rows.index([])} has no tokens; give it a word")
+        if prompts:
+            self.check_room(max(map(len, rows), default=0))
         return rows
+
+    def check_room(self, tokens: int, more: int = 0) -> None:
+        """:class:`UserError` unless so many tokens, and ``more`` that are to follow, fit into the model's context."""
+        if tokens + more > self.max_length:
+            told = f"a prompt of {tokens} tokens" + (f" and {more} more" if more else "")
+            raise UserError(
+                f"{told}: too long for {self.name}, which takes {self.max_length}; shorten it, or choose a model with "
+                "a longer context"
+            )
 
     def encode(self, text: str) -> list[int]:
         """Token ids of one text; see :meth:`encode_all`."""

@@ -249,6 +249,8 @@ def _ordinary(h: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """
     x = h[mask.to(h.device)].float()
     norms = x.norm(dim=-1)
+    if not torch.isfinite(norms).all():
+        raise UserError("NaN or Inf in the activations; load the model in float32 or bfloat16")
     return x[norms <= MASSIVE * norms.median()] if len(x) else x
 
 

@@ -43,6 +43,10 @@ class EmotionVectors:
             raise UserError(f"no vector for {emotion!r} in this set; extract it in notebook 01")
         return self.at(layer)[self.emotions.index(emotion)]
 
+    def band(self, emotions, layers: list[int]) -> dict[str, dict[int, np.ndarray]]:
+        """What steering a band of layers adds: for each of some emotions its direction (width,) at each layer."""
+        return {e: {k: self.of(e, k) for k in layers} for e in emotions}
+
     def scores(self, acts: np.ndarray, layer: int) -> np.ndarray:
         """Cosine of activations (n, width) at a layer with every emotion, (n, emotions), measured from the mean."""
         return cosine(acts - self.mean[self.index(layer)], self.at(layer))

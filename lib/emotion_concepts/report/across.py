@@ -8,12 +8,13 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from emotion_concepts.report.claims import WITHIN
+from emotion_concepts.report.claims import as_by_null
 from emotion_concepts.report.plots import panels
 from emotion_concepts.report.theme import NULL, PALETTE, style
 
+NOT_ABOVE = "met, not above null"
 VERDICTS = {
-    "met": PALETTE[2], "met, as by its null": PALETTE[4], "missed": PALETTE[1], "no power": NULL, "not judged": "white",
+    "met": PALETTE[2], NOT_ABOVE: PALETTE[4], "missed": PALETTE[1], "no power": NULL, "not judged": "white",
 }  # fmt: skip
 
 
@@ -39,8 +40,9 @@ def side_by_side(tables: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.Data
 
 
 def _verdict(row: pd.Series) -> str:
-    """The verdict, and of a mark that is met whether its null meets it, too."""
-    return "met, as by its null" if row.verdict == "met" and WITHIN in row.note else row.verdict
+    """The verdict, and of a mark that is met whether its null reaches as high."""
+    within = row.verdict == "met" and as_by_null(row.mark, row.value, row.interval, row.null)
+    return NOT_ABOVE if within else row.verdict
 
 
 def _judged(table: pd.DataFrame, claim) -> pd.Series | None:

@@ -22,11 +22,12 @@ from emotion_concepts.statistics import Estimate
 
 FOLDER = files("emotion_concepts") / "report" / "claims"
 MARK = re.compile(r"^(abs\s+)?(>=|<=|==|>|<)\s*(-?\d*\.?\d+)$")
+LEADING = re.compile(r"^(-?\d*\.?\d+)(?= \(|$)")  # of "0.5 (guessing)"
 RANGE = re.compile(r"^(-?\d*\.?\d+) to (-?\d*\.?\d+)$")
 COMPARE = {
     ">=": operator.ge, "<=": operator.le, "==": operator.eq, ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
-WITHIN = "not above its null"  # said of a mark that is met, but by the null's measured value too
+WITHIN = "not above its null"  # said of a mark that is met, where the null reaches the value or its interval
 APPLIES = {
     "all": "",
     "world": "only a subject whose world is known can be held against it",
@@ -56,12 +57,19 @@ class Claim:
         absolute, relation, bound = MARK.match(self.mark).groups()
         return bool(COMPARE[relation](abs(value) if absolute else value, float(bound)))
 
-    def within_null(self, value: float, null) -> bool:
-        """Whether the mark asks for a value from some bound up, and the null's measured value reaches this one."""
-        parts = MARK.match(self.mark)
-        if isinstance(null, str) or not parts or parts[2] not in (">=", ">"):
-            return False
-        return (abs(value) if parts[1] else value) <= null
+
+def as_by_null(mark: str, value: float, interval, null) -> bool:
+    """Whether a mark asks for values from some bound up, and the null reaches the value or its interval's lower end.
+
+    ``null``: a number, or words that begin with one; of other words nothing is said.
+    """
+    parts, told = MARK.match(mark), LEADING.match(str(null))
+    if not parts or parts[2] not in (">=", ">") or not told:
+        return False
+    least = min(value, interval[0]) if isinstance(interval, (list, tuple)) else value
+    if parts[1]:
+        least = min(abs(value), *map(abs, interval)) if isinstance(interval, (list, tuple)) else abs(value)
+    return least <= float(told[1])
 
 
 def for_subject(claim: Claim, known_world: bool) -> Claim:
@@ -117,6 +125,7 @@ class Ledger:
     def __init__(self, notebook: str, subject, out):
         self.notebook = number(notebook)
         self.world = getattr(subject, "world", None) is not None
+        self.parameters = getattr(subject, "parameters", None)
         self.claims = {i: for_subject(c, self.world) for i, c in declared(self.notebook).items()}
         self.model = subject if isinstance(subject, str) else subject.model_id
         self.out = Path(out)
@@ -160,7 +169,7 @@ class Ledger:
             row["null"] = null if isinstance(null, str) else float(null)
         if not self.applies(id):  # measured all the same
             row |= {"verdict": "not judged", "note": "; ".join(filter(None, [note, APPLIES[claim.applies]]))}
-        if row["verdict"] == "met" and claim.within_null(value, row["null"]):
+        if row["verdict"] == "met" and as_by_null(claim.mark, value, row["interval"], row["null"]):
             row["note"] = "; ".join(filter(None, [note, WITHIN]))
         self.rows[id] = row
         return row
@@ -189,7 +198,7 @@ class Ledger:
         """Write ``<out>/claims/<NN>.json``; :class:`UserError` if the folder cannot be written."""
         path = self.out / "claims" / f"{self.notebook}.json"
         record = {
-            "notebook": self.notebook, "model_id": self.model, "world": self.world,
+            "notebook": self.notebook, "model_id": self.model, "world": self.world, "parameters": self.parameters,
             "declared": declaration_hash(self.notebook), "claims": self._all(),
         }  # fmt: skip
         try:
@@ -216,24 +225,28 @@ def declaration_hash(notebook: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _saved(out, notebook: str) -> tuple[str | None, bool, dict[str, dict]]:
-    """The model, whether its world is known, and the rows by id that a notebook saved; (None, True, {}) if it did not.
-
-    :class:`UserError` if the file is damaged.
-    """
+def _saved(out, notebook: str) -> dict:
+    """What a notebook saved: model_id, world, parameters, claims (rows by id); :class:`UserError` if it is damaged."""
     path = Path(out) / "claims" / f"{notebook}.json"
     if not path.exists():
-        return None, True, {}
+        return {"model_id": None, "world": True, "claims": {}}
     try:
         record = json.loads(path.read_text())
-        return record["model_id"], record.get("world", True), {r["id"]: r for r in record["claims"]}
+        rows = {r["id"]: r for r in record["claims"]}
+        return {"world": True, "model_id": record["model_id"]} | record | {"claims": rows}
     except (ValueError, KeyError, TypeError) as e:
         raise UserError(f"{path} is damaged; delete it and run notebook {notebook} again") from e
 
 
 def model_of(out, numbers: list[str]) -> str | None:
     """The model on which the first of these notebooks that saved claims did so; None if none did."""
-    return next((model for nb in numbers if (model := _saved(out, nb)[0])), None)
+    return next((model for nb in numbers if (model := _saved(out, nb)["model_id"])), None)
+
+
+def subject_of(out) -> dict:
+    """Of the subject of a run folder: ``parameters`` and ``world``, whether its texts are known; empty if unsaid."""
+    told = (_saved(out, nb) for nb in notebooks())
+    return next(({k: r[k] for k in ("parameters", "world")} for r in told if r.get("parameters")), {})
 
 
 def _by_time(out) -> list[str]:
@@ -250,7 +263,8 @@ def collect(out, model_id: str | None = None, unfinished: dict[str, str] | None 
     """
     model_id, rows = model_of(out, _by_time(out)) if model_id is None else model_id, []
     for nb in notebooks():
-        model, world, saved = _saved(out, nb)
+        record = _saved(out, nb)
+        model, world, saved = record["model_id"], record["world"], record["claims"]
         why = "" if saved else "notebook not run"
         if saved and model != model_id:
             saved, why = {}, "of another model; run this notebook again"
