@@ -1,11 +1,14 @@
-"""``./run_all.sh compare A B ...``: the same claims on several subjects, side by side with the paper."""
+"""``./run_all.sh compare A B ...``: the same claims on several subjects, side by side with the paper.
+
+The main claims of notebook 13 come first, then all.
+"""
 
 from pathlib import Path
 
 import pandas as pd
 
 from emotion_concepts.errors import UserError
-from emotion_concepts.report import claims
+from emotion_concepts.report import across, claims
 from emotion_suite import archive
 
 
@@ -32,6 +35,16 @@ def table(runs: dict[str, Path]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def main_table(runs: dict[str, Path]) -> pd.DataFrame:
+    """The main claims: mark, the paper's number, and each run's value with its verdict."""
+    values, verdicts = across.side_by_side({name: archive.load_claims(folder) for name, folder in runs.items()})
+    told = {
+        name: [f"{v:.2f} {what}" if v == v else what for v, what in zip(values[name], verdicts[name])] for name in runs
+    }
+    about = across.main_claims()
+    return pd.DataFrame({"main claim": about.title, "mark": across.marks().to_numpy(), "paper": about.paper} | told)
+
+
 def _cell(row: pd.Series) -> str:
     value = "" if pd.isna(row.value) else f"{row.value:.3g} "
     return value + (row.verdict if row.verdict != "not judged" else f"– {row.note}" if row.note else "not judged")
@@ -42,5 +55,6 @@ def main(names: list[str], root: Path) -> int:
     names = names or list(archive.folders(root))
     if not names:
         raise UserError("no results are kept yet; run a model with --keep, or name run folders")
-    print(claims.markdown(table({name: resolve(name, root) for name in names})))
+    runs = {name: resolve(name, root) for name in names}
+    print(claims.markdown(main_table(runs)), claims.markdown(table(runs)), sep="\n\n")
     return 0

@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from emotion_concepts.report.claims import as_by_null
+from emotion_concepts.report.claims import as_by_null, declared, for_subject, number
 from emotion_concepts.report.plots import panels
 from emotion_concepts.report.theme import NULL, PALETTE, style
 
@@ -23,6 +23,16 @@ def main_claims() -> pd.DataFrame:
     """The claims that are held beside the paper: title, id, real (the id for real models), paper (number or NaN)."""
     table = pd.DataFrame(yaml.safe_load((files("emotion_concepts") / "report" / "main_claims.yaml").read_text()))
     return table.assign(real=table.real.fillna(table.id))
+
+
+def marks() -> pd.Series:
+    """What each main claim asks for, by its title; "A / B" where models whose texts others wrote have a mark B."""
+    found = {}
+    for claim in main_claims().itertuples():
+        own, real = (declared(number(id))[id] for id in (claim.id, claim.real))
+        both = dict.fromkeys([own.mark, for_subject(real, known_world=False).mark])
+        found[claim.title] = " / ".join(both).replace(">=", "≥").replace("<=", "≤").replace("abs ", "|x| ")
+    return pd.Series(found)
 
 
 def side_by_side(tables: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -50,18 +60,18 @@ def _judged(table: pd.DataFrame, claim) -> pd.Series | None:
     return next((r for r in rows if r.verdict != "not judged"), None)
 
 
-def verdict_table(values: pd.DataFrame, verdicts: pd.DataFrame, paper: pd.Series) -> Figure:
-    """The main claims as a table: the paper's number, then each subject's value on the colour of its verdict."""
+def verdict_table(values: pd.DataFrame, verdicts: pd.DataFrame) -> Figure:
+    """The main claims as a table: mark, the paper's number, then each subject's value on the colour of its verdict."""
     style()
-    columns = ["paper", *values.columns]
+    columns, asked, paper = ["mark", "paper", *values.columns], marks(), main_claims().set_index("title").paper
     fig, (ax,) = panels(1, 1, (2.9 + 1.15 * len(columns), 0.6 + 0.3 * len(values)))
     for i, title in enumerate(values.index):
-        cells = [(paper.iloc[i], "paper")] + [(values.loc[title, c], verdicts.loc[title, c]) for c in values.columns]
-        for j, (value, verdict) in enumerate(cells):
-            colour = VERDICTS.get(verdict, "white")
+        cells = [(asked[title], "white"), (_short(paper[title]), "white")]
+        for subject in values.columns:
+            cells.append((_short(values.loc[title, subject]) or "–", VERDICTS[verdicts.loc[title, subject]]))
+        for j, (text, colour) in enumerate(cells):
             ax.add_patch(_cell(j, i, colour))
-            text = "" if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}".rstrip("0").rstrip(".")
-            ax.text(j + 0.5, i + 0.5, text or ("–" if verdict != "paper" else ""), ha="center", va="center", fontsize=8)
+            ax.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=8)
     ax.set(xlim=(0, len(columns)), ylim=(len(values), 0))
     ax.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=30, ha="left", fontsize=8)
     ax.xaxis.tick_top()
@@ -74,6 +84,10 @@ def verdict_table(values: pd.DataFrame, verdicts: pd.DataFrame, paper: pd.Series
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": 5, "frameon": False, "fontsize": 8}
     ax.legend(handles, list(VERDICTS), **below)
     return fig
+
+
+def _short(value: float) -> str:
+    return "" if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}".rstrip("0").rstrip(".")
 
 
 def _cell(x: float, y: float, colour: str):
