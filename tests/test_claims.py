@@ -2,15 +2,21 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.report import claims
 from emotion_concepts.report.claims import Claim, Ledger, as_by_null, collect, declared, markdown
 from emotion_concepts.statistics import wilson
+from emotion_suite import runner
+from emotion_suite.notebook import ONCE, open_reading
 
 ROOT = Path(__file__).parents[1]
 MARKS = {  # as the project's plan fixed them; a change here must be deliberate
@@ -97,6 +103,33 @@ def test_ledger_judges_refuses_and_tabulates(tmp_path):
     table = ledger.table()
     assert table.verdict.tolist() == ["met", "missed", *["not judged"] * 3]
     assert table.note[3].startswith("this model") and table.null[0] == pytest.approx(1 / 171)
+
+
+def test_a_cell_that_is_run_again_by_hand_replaces_its_outcome(tmp_path, monkeypatch):
+    monkeypatch.delenv(ONCE, raising=False)
+    run = open_reading("13", "m", "quick", str(tmp_path))
+    run.ledger.judge("13.valence", 0.9)
+    run.ledger.judge("13.valence", 0.1)
+    run.ledger.no_power("13.beyond_words", "too few", value=0.2, n=3)
+    run.ledger.skip("13.beyond_words", "no model")
+    table = run.ledger.table().set_index("id")
+    assert table.value["13.valence"] == 0.1 and table.verdict["13.valence"] == "missed"
+    assert table.note["13.beyond_words"] == "no model" and pd.isna(table.value["13.beyond_words"])
+    with pytest.raises(UserError, match="not declared"):
+        run.ledger.judge("13.top2", 1)
+
+
+def test_the_runner_refuses_a_claim_that_two_cells_judge(tmp_path, monkeypatch):
+    monkeypatch.setenv(ONCE, "")  # put back afterwards
+    monkeypatch.delenv(ONCE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(p for p in sys.path if p))
+    start = "from emotion_suite.notebook import open_reading\nrun = open_reading('13', 'm', 'quick', out)"
+    cells = ["out = ''", start, *["run.ledger.judge('13.valence', 0.9)"] * 2]
+    nb = new_notebook(cells=[new_code_cell(source) for source in cells])
+    nb.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(nb, tmp_path / "13-twice.ipynb")
+    with pytest.raises(UserError, match="cell 4: UserError: claim 13.valence was already judged"):
+        runner.execute(tmp_path / "13-twice.ipynb", tmp_path / "done.ipynb", {"out": str(tmp_path / "out")})
 
 
 def test_save_and_collect(tmp_path, tiny_llama):

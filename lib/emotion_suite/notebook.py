@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from emotion_suite import estimate
 from emotion_suite.profiles import Sizes, settings
 
 COLOURS, LIGHT_DPI = 96, 80  # of the copy of a figure that is kept inside a notebook
+ONCE = "EMOTION_SUITE_ONCE"  # in the environment of a kernel whose cells run once each: the runner sets it
 DISCOVERY = "01"  # the notebook whose stories and vectors all later ones read
 
 
@@ -128,6 +130,11 @@ def light_png(fig) -> bytes:
     return buffer.getvalue()
 
 
+def _ledger(notebook: str, subject, out: Path) -> Ledger:
+    """A ledger that takes one outcome a claim from the runner; by hand a cell may be run, and judge, again."""
+    return Ledger(notebook, subject, out, once=ONCE in os.environ)
+
+
 def open_run(
     notebook: str, model: str, base: str = "", profile: str = "default", out: str = "runs", seed: int = 0,
     dtype: str = "float32", device: str = "auto", system: str | None = None,
@@ -138,13 +145,13 @@ def open_run(
     load = partial(load_model, dtype=dtype, device=device, system=system)
     subject = load(model)
     sizes = settings(profile, shipped=subject.world is not None)
-    return Run(nb, subject, sizes, Ledger(nb, subject, folder), folder, seed, base, load)
+    return Run(nb, subject, sizes, _ledger(nb, subject, folder), folder, seed, base, load)
 
 
 def open_reading(notebook: str, model: str, profile: str, out: str, seed: int = 0) -> Run:
     """Open a notebook that reads the results of others and needs no model; its claims count for the run in ``out``."""
     nb, sizes, folder = number(notebook), settings(profile), writable(Path(out))
-    return Run(nb, None, sizes, Ledger(nb, model_of(folder, notebooks()) or model, folder), folder, seed)
+    return Run(nb, None, sizes, _ledger(nb, model_of(folder, notebooks()) or model, folder), folder, seed)
 
 
 def footer(run: Run) -> None:

@@ -26,7 +26,7 @@ from emotion_concepts.lm.zoo import entry, partner
 from emotion_concepts.report import claims
 from emotion_concepts.report.results import writable
 from emotion_suite import archive, compare, exercises, model_list, parameters, profiles, publish, reruns
-from emotion_suite.notebook import DISCOVERY
+from emotion_suite.notebook import DISCOVERY, ONCE
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -82,6 +82,7 @@ def execute(path: Path, target: Path, given: dict) -> None:
     from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").addHandler(logging.NullHandler())  # its message comes in the UserError
+    os.environ[ONCE] = "1"  # kernels inherit it
     try:
         papermill.execute_notebook(
             str(path), str(target), given, cwd=str(path.parent), progress_bar=False, log_output=False,

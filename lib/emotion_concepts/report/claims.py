@@ -117,13 +117,17 @@ def notebooks() -> list[str]:
 class Ledger:
     """Outcomes of one notebook's claims on one subject.
 
+    ``once``: a second outcome of a claim is a :class:`UserError`; else it takes the place of the first, as when a
+    cell is run again by hand.
+
     >>> ledger = Ledger("01", subject, out)
     >>> ledger.judge("01.top1", 0.62, interval=(0.58, 0.66), null=0.006, n=855)
     >>> ledger.save()
     """
 
-    def __init__(self, notebook: str, subject, out):
+    def __init__(self, notebook: str, subject, out, once: bool = True):
         self.notebook = number(notebook)
+        self.once = once
         self.world = getattr(subject, "world", None) is not None
         self.parameters = getattr(subject, "parameters", None)
         self.claims = {i: for_subject(c, self.world) for i, c in declared(self.notebook).items()}
@@ -137,7 +141,7 @@ class Ledger:
                 f"claim {id!r} was not declared before the data; declared for notebook {self.notebook}: "
                 + ", ".join(self.claims)
             )
-        if id in self.rows:
+        if self.once and id in self.rows:
             raise UserError(f"claim {id} was already judged; a claim is judged once a run")
         return self.claims[id]
 
