@@ -232,6 +232,24 @@ def test_missing_packages_are_named(folder, monkeypatch, package, options):
     refused(folder, f"needs the package {package}: pip install {package}", **{"device": "cpu"} | options)
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_weights_that_are_stored_quantised_are_loaded_where_they_are_asked_for(folder, monkeypatch, stored):
+    """They cannot be moved afterwards; without a device map transformers would leave some kinds on the CPU."""
+    if stored:
+        config = json.loads((folder / "config.json").read_text())
+        config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+        (folder / "config.json").write_text(json.dumps(config))
+    asked = {}
+
+    def loads(path, **options):
+        asked.update(options)
+        raise OSError("seen enough")
+
+    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", loads)
+    refused(folder, "seen enough", device="cpu")
+    assert asked.get("device_map") == ("cpu" if stored else None)
+
+
 def test_spread_over_what_is_there(folder, tiny_llama, texts):
     subject = load_model(str(folder), device="spread")
     ids = torch.tensor([subject.encode(texts[0])])

@@ -18,6 +18,7 @@ def test_replies_are_labelled_with_the_outcomes_of_the_rules():
             assert (part.half == half).mean() > 0.35
     assert not table.duplicated(["model", "situation", "item", "condition"]).any()
     assert {c.split()[0].rstrip(",") for c in table.condition} == {"rest", "told", "asked", "steered"}
+    assert not {"blackmail", "disclose", "cheat"} & set(table.label)  # as the sheet beside them says
     code = table.situation == "coding"
     assert all(table[m][code].isin([True, False]).all() and table[m][~code].isna().all() for m in CODING_MARKS)
 
