@@ -117,13 +117,20 @@ def test_the_null_counts_whole_words_only(subject):
     assert calm in calms and rate.tolist() == [0.5, 0.5]
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.5])
-def test_probabilities_of_words_are_products_over_their_tokens(subject, strength):
-    prompts, words, v = ["He feels", "It is\n"], ["calm", "worthless"], np.random.default_rng(0).normal(size=32)
-    got = lens.word_probabilities(subject, prompts, words, v, strength, [1], np.ones(3))
-    for i, (p, space) in enumerate(zip(prompts, (" ", ""))):
-        for j, w in enumerate(words):
-            forms = [space + w, space + w.capitalize()]
-            with steer(subject, v, strength, [1], np.ones(3)):
-                want = np.exp(plain_log_probs(subject, [p] * 2, forms)).sum()
-            assert got[i, j] == pytest.approx(want, rel=1e-3)
+def test_a_words_gain_is_that_of_the_product_over_its_tokens(subject):
+    """Small and capital form together, after a space or at a line's start; words that the tokenizer cuts too."""
+    prompts, words, norms = ["He feels", "It is\n"], ["calm", "worthless"], np.ones(3)
+    v = vectors(np.random.default_rng(0).normal(size=(2, 32)), words)
+    push = np.random.default_rng(1).normal(size=(1, 32))
+    change, null = lens.word_steering(subject, v, words, prompts, 0.5, [0], norms, push)
+
+    def bits(word, direction, strength):
+        forms = [[space + w for w in (word, word.capitalize())] for space in (" ", "")]
+        with steer(subject, direction, strength, [0], norms):
+            p = [np.exp(plain_log_probs(subject, [p] * 2, f)).sum() for p, f in zip(prompts, forms)]
+        return np.log2(p).mean()
+
+    for i, direction in enumerate([v.of("calm", 0), v.of("worthless", 0), push[0]]):
+        want = [bits(w, direction, 0.5) - bits(w, direction, 0) for w in words]
+        assert np.abs(want).max() > 0.05
+        assert np.vstack([change, null])[i] == pytest.approx(want, abs=2e-3)

@@ -9,7 +9,6 @@ from emotion_concepts.errors import UserError
 from emotion_concepts.statistics import (
     Estimate,
     auroc,
-    benjamini_hochberg,
     bootstrap_ci,
     mantel,
     pearson,
@@ -110,17 +109,6 @@ def test_rsa_and_mantel():
     assert rsa(*positive, centred=False) > 0.9 > abs(rsa(*positive))  # why the cosine alone is no evidence
     with pytest.raises(UserError, match="square"):
         rsa(m[:3], m)
-
-
-def test_benjamini_hochberg_matches_the_step_up_rule_and_keeps_the_rate():
-    p = np.array([0.001, 0.008, 0.039, 0.041, 0.042, 0.06, 0.074, 0.205, 0.212, 0.216])
-    stands, adjusted = benjamini_hochberg(p, q=0.05)
-    assert stands.tolist() == [True, True] + [False] * 8
-    assert (adjusted >= p).all()
-    rng = np.random.default_rng(0)
-    assert np.mean([benjamini_hochberg(rng.random(50), 0.1)[0].any() for _ in range(200)]) < 0.17
-    with pytest.raises(UserError):
-        benjamini_hochberg([0.1, 1.2])
 
 
 def test_random_directions_match_norms_and_are_not_the_vectors():

@@ -5,7 +5,7 @@ import pytest
 
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.subject import wrap
-from emotion_concepts.reading.artefacts import cached, load_arrays, save_arrays, stamp
+from emotion_concepts.reading.artefacts import save_arrays, stamp
 from emotion_concepts.reading.vectors import EmotionVectors, cosine, emotion_vectors, principal_components
 
 
@@ -98,20 +98,6 @@ def test_model_id_follows_the_weights(tiny_llama):
     model = copy.deepcopy(tiny_llama.model)
     model.model.layers[0].mlp.up_proj.weight.data[0, 0] += 1
     assert wrap(model, tiny_llama.tokenizer, "llama").model_id != tiny_llama.model_id
-
-
-def test_cache_follows_its_key(tmp_path):
-    runs = []
-
-    def compute():
-        runs.append(1)
-        return {"x": np.arange(3.0)}
-
-    path = tmp_path / "c.safetensors"
-    for key in ({"a": 1}, {"a": 1}, {"a": 2}):
-        assert cached(path, key, compute)["x"].tolist() == [0, 1, 2]
-    assert len(runs) == 2
-    assert load_arrays(path)[1] == {"a": 2}
 
 
 def test_bad_input(acts, tmp_path):

@@ -6,7 +6,7 @@ from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm, rankdata
+from scipy.stats import norm, rankdata
 
 from emotion_concepts.errors import UserError
 
@@ -184,15 +184,6 @@ def mantel(m1, m2, n: int = 999, seed: int = 0, alternative: str = "greater") ->
         m1, np.arange(len(m2)), lambda a, order: rsa(a, m2[np.ix_(order, order)]), n, seed, alternative
     )
     return Mantel(r, p, floor)
-
-
-def benjamini_hochberg(p, q: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-    """Which of many p values stand at a false-discovery rate ``q``: (stands (k,) bool, adjusted p (k,))."""
-    p = _finite(p, "p")
-    if ((p < 0) | (p > 1)).any():
-        raise UserError("p values lie between 0 and 1; got one outside")
-    adjusted = false_discovery_control(p, method="bh")
-    return adjusted <= q, adjusted
 
 
 def random_directions(like, seeds: int | Sequence[int] = 5, width: int | None = None) -> np.ndarray:

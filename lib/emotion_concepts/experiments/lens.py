@@ -117,19 +117,11 @@ def random_lens_rate(subject: Subject, directions: np.ndarray, emotions, k: int 
     )
 
 
-def word_probabilities(
-    subject: Subject, prompts, words, vector=None, strength=0.0, layers=(), norms=None
-) -> np.ndarray:
-    """Probability of each word after each prompt, (prompts, words), under steering on all tokens.
-
-    A word is all its tokens, however many; its small and its capital form count.
-    """
-    condition = Condition(vector, strength) if strength else None
-    return _word_probabilities(subject, prompts, words, [condition], layers, norms)[0]
-
-
 def _word_probabilities(subject: Subject, prompts, words, conditions: list, layers, norms) -> np.ndarray:
-    """:func:`word_probabilities` under each of several conditions, (conditions, prompts, words), in common batches."""
+    """Probability of each word after each prompt under each condition (None: none), (conditions, prompts, words).
+
+    A word is all its tokens, however many; its small and its capital form count. All are read in common batches.
+    """
     prompts, words = list(prompts), list(words)
     forms = {w: [w, w.capitalize()] for w in words}
     if subject.encode(" a") == subject.encode(" A"):  # a tokenizer that knows no capitals

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -56,15 +55,3 @@ def load_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
             return {k: f.get_tensor(k) for k in f.keys()}, meta
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as e:
         raise UserError(f"{path} is damaged or not one of ours; delete it and run again") from e
-
-
-def cached(path, key: dict, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays at ``path`` if they were saved under the same ``key``, else computed and saved."""
-    key = json.loads(json.dumps(key))
-    if Path(path).exists():
-        arrays, meta = load_arrays(path)
-        if meta == key:
-            return arrays
-    arrays = compute()
-    save_arrays(path, arrays, key)
-    return arrays
