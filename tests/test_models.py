@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CONFIGS, make_tokenizer
+from families import build
 from safetensors.torch import load_file, save_file
 from tokenizers.processors import TemplateProcessing
 from transformers import (
@@ -36,7 +37,7 @@ from emotion_concepts.lm.scoring import next_logits, token_nats
 from emotion_concepts.lm.shared_prefix import Prompt, grouped_log_probs, grouped_logits
 from emotion_concepts.lm.subject import wrap
 from emotion_concepts.lm.zoo import locate
-from emotion_concepts.reading.activations import at_reply
+from emotion_concepts.reading.activations import at_reply, per_token
 from emotion_suite.reruns import model_fingerprint
 
 TEMPLATE = (
@@ -101,6 +102,20 @@ def test_a_folder_loads_as_it_was_saved(tiny_llama, folder, texts):
     assert load_model(str(folder), device="cpu").world.name == "organism"
     (folder / "config.json").write_text(json.dumps(config | {"world": "middle earth"}))
     refused(folder, "trained on the world 'middle earth', which the zoo does not know")
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "llava", "qwen2_5_vl"])
+def test_the_text_model_of_a_multimodal_wrapper_is_loaded_from_a_folder(kind, tmp_path, texts):
+    made = build(kind).model
+    made.save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    subject = load_model(str(tmp_path), device="cpu")
+    assert subject.n_layers == made.config.text_config.num_hidden_layers
+    assert not any("vis" in block for block in subject.blocks)
+    ids = torch.tensor([subject.encode(texts[0])])
+    with torch.no_grad():
+        want = made(ids, output_hidden_states=True).hidden_states[1][0].float()
+    assert np.allclose(per_token(subject, texts[0], [0])[1][:, 0], want, atol=1e-4)
 
 
 def test_unknown_models(tmp_path, offline, monkeypatch):
