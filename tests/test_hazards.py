@@ -1,4 +1,8 @@
-"""Where this field has gone wrong, and the tests that hold each mistake off."""
+"""Where this field has gone wrong, and the tests that hold each mistake off.
+
+Most of these tests stand where the thing that they test is tested; here it is only seen to that each is still there,
+runs by default and asserts something. What no other file tests follows below.
+"""
 
 import ast
 import csv
@@ -128,22 +132,23 @@ HAZARDS = {
 
 
 @cache
-def functions_in(name: str) -> frozenset[str]:
-    """Names of the test functions in a file of this folder."""
-    tree = ast.parse((TESTS / name).read_text())
-    return frozenset(n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test_"))
+def functions_in(name: str) -> dict[str, str]:
+    """The source of each test function in a file of this folder, with its marks and those of the whole file."""
+    body = ast.parse((TESTS / name).read_text()).body
+    marks = "".join(ast.unparse(n) for n in body if isinstance(n, ast.Assign) and "pytestmark" in ast.unparse(n))
+    return {n.name: marks + ast.unparse(n) for n in body if isinstance(n, ast.FunctionDef)}
 
 
-def test_all_sixteen_are_listed():
-    assert list(HAZARDS) == list(range(1, 17))
-    assert all(len(row) >= 2 and row[0] and "::" not in row[0] for row in HAZARDS.values())
-
-
-@pytest.mark.parametrize(("number", "node"), [(n, node) for n, row in HAZARDS.items() for node in row[1:]])
-def test_each_named_test_exists(number, node):
-    name, function = node.split("::")
-    assert (TESTS / name).exists(), f"hazard {number}: there is no {name}"
-    assert function in functions_in(name), f"hazard {number}: {name} has no {function}"
+@pytest.mark.parametrize("number", range(1, 17))
+def test_a_hazard_is_held_off_by_tests_that_run(number):
+    _, *nodes = HAZARDS[number]
+    assert nodes, f"no test holds hazard {number} off"
+    for node in nodes:
+        name, function = node.split("::")
+        source = functions_in(name).get(function, "")
+        assert source, f"hazard {number}: {name} has no {function}"
+        assert not re.search(r"mark\.(skip|xfail|slow|real)", source), f"hazard {number}: {node} is not run by default"
+        assert re.search(r"\bassert |\braises\(", source), f"hazard {number}: {node} asserts nothing"
 
 
 def test_a_hazard_cited_in_the_library_is_one_of_the_list():

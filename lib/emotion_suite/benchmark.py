@@ -81,8 +81,12 @@ def bare_forward(subject: Subject, rows: list[list[int]]) -> None:
             decoder(input_ids=ids.to(subject.device), use_cache=False)
 
 
-def common_practice(subject: Subject, rows: list[list[int]], batch: int) -> None:
-    """What replications do: unsorted padded batches, every hidden state kept, LM head on."""
+def common_practice(subject: Subject, rows: list[list[int]], batch: int) -> torch.Tensor:
+    """What replications do: unsorted padded batches, every hidden state kept, LM head on; (texts, layers, width).
+
+    The last of these layers is behind the last norm, as transformers gives it.
+    """
+    means = []
     for k in range(0, len(rows), batch):
         ids, mask = pad_right(rows[k : k + batch], subject.pad)
         with torch.inference_mode():
@@ -90,7 +94,8 @@ def common_practice(subject: Subject, rows: list[list[int]], batch: int) -> None
                 input_ids=ids.to(subject.device), attention_mask=mask.to(subject.device), output_hidden_states=True
             )
         w = mask.to(subject.device).unsqueeze(-1)
-        [((h * w).sum(1) / w.sum(1)).float().cpu() for h in out.hidden_states[1:]]
+        means.append(torch.stack([((h * w).sum(1) / w.sum(1)).float().cpu() for h in out.hidden_states[1:]], 1))
+    return torch.cat(means)
 
 
 def extraction(subject: Subject, n: int, rounds: int) -> dict:
