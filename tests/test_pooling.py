@@ -9,7 +9,7 @@ from tiny_tokenizers import sentencepiece, with_prefix
 from emotion_concepts.errors import UserError
 from emotion_concepts.lm.prompts import PromptFormat
 from emotion_concepts.lm.subject import Subject
-from emotion_concepts.reading.pooling import span_at, span_of, spans_in_turn
+from emotion_concepts.reading.pooling import Spans, span_at, span_of, spans_in_turn
 
 TRIMS = "{% for m in messages %}[{{ m.role }}]{{ m.content | trim }}{% endfor %}"
 TOKENIZERS = {"bytes": make_tokenizer, "pieces": sentencepiece, "pieces as they are": lambda: sentencepiece(False),
@@ -63,3 +63,13 @@ def test_a_slow_tokenizer_is_told(reader):
     slow = Reader(tokenizer=SimpleNamespace(is_fast=False), name="old")
     with pytest.raises(UserError, match="old has a slow tokenizer, which does not say where its tokens lie"):
         span_of(slow, "A letter came.", "letter")
+
+
+def test_one_span_is_the_special_case_of_several():
+    rule = Spans(((1, 3), ((1, 3),), ((0, 2), (4, 5), (1, 2)), ()))
+    assert rule.weights(0, 4).tolist() == rule.weights(1, 4).tolist() == [0, 0.5, 0.5, 0]
+    assert rule.weights(2, 6) == pytest.approx([1 / 3, 1 / 3, 0, 0, 1 / 3, 0])  # a token in two spans counts once
+    with pytest.raises(UserError, match=r"text 2: span 4..5 does not lie inside its 4 tokens"):
+        rule.weights(2, 4)
+    with pytest.raises(UserError, match="text 3 has no span to average"):
+        rule.weights(3, 4)

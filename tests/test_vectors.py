@@ -74,7 +74,7 @@ def test_scores_are_centred_cosines(acts):
 
 def test_roundtrip_and_refusal(acts, tiny_llama, tmp_path):
     x, labels = acts
-    meta = stamp(tiny_llama, [0, 1], "mean from token 50", "c0ffee")
+    meta = stamp(tiny_llama, [0, 1], "MeanFrom(skip=50)", "c0ffee")
     v = emotion_vectors(x, labels, [0, 1], meta=meta)
     path = tmp_path / "v.safetensors"
     v.save(path)

@@ -7,7 +7,7 @@ from emotion_concepts.experiments import early_warning as warning
 from emotion_concepts.experiments.speakers import dialogues, render
 from emotion_concepts.lm.steering import Condition
 from emotion_concepts.lm.subject import Subject
-from emotion_concepts.reading.pooling import SpanSets, spans_in_turn
+from emotion_concepts.reading.pooling import Spans, spans_in_turn
 from emotion_concepts.reading.vectors import EmotionVectors
 
 from . import materials
@@ -61,7 +61,7 @@ def speakers(subject: Subject, vectors: EmotionVectors, layer: int, valence: dic
     """Valence of who speaks and of who listens, against that read from the first speaker's words, by dialogue."""
     talks = dialogues(subject, n)
     texts = [render(subject, d) for d in talks]
-    words = SpanSets(tuple(tuple(spans_in_turn(subject, t, d.turns)[::2]) for t, d in zip(texts, talks)))
+    words = Spans(tuple(tuple(spans_in_turn(subject, t, d.turns)[::2]) for t, d in zip(texts, talks)))
     found = -readings(subject, vectors, layer, texts, words)
     return {
         f"valence of the {who}, by the speaker's words": (np.array([valence[d.felt[k]] for d in talks]), found)

@@ -1,4 +1,7 @@
-"""Rules that say which tokens of a text are averaged. Token 0 is the beginning-of-text token where there is one."""
+"""Rules that say which tokens of a text are averaged; a rule's ``repr`` names it in stamps and keys.
+
+Token 0 is the beginning-of-text token where there is one.
+"""
 
 from dataclasses import dataclass
 
@@ -24,10 +27,6 @@ class MeanFrom:
         w[self.skip :] = 1 / (n_tokens - self.skip)
         return w
 
-    def describe(self) -> str:
-        """The rule in a word, for stamps."""
-        return f"mean from token {self.skip}"
-
 
 @dataclass(frozen=True)
 class Last:
@@ -39,51 +38,23 @@ class Last:
         w[-1] = 1
         return w
 
-    def describe(self) -> str:
-        """The rule in a word, for stamps."""
-        return "last token"
-
 
 @dataclass(frozen=True)
 class Spans:
-    """Mean over one span of tokens a text, ``spans[i] = (start, end)``, end excluded."""
+    """Mean over the tokens of one span a text, ``spans[i] = (start, end)``, end excluded, or of several such."""
 
-    spans: tuple[tuple[int, int], ...]
-
-    def weights(self, index: int, n_tokens: int) -> np.ndarray:
-        """Equal weights inside the text's span."""
-        start, end = self.spans[index]
-        if not 0 <= start < end <= n_tokens:
-            raise UserError(f"text {index}: span {start}..{end} does not lie inside its {n_tokens} tokens")
-        w = np.zeros(n_tokens)
-        w[start:end] = 1 / (end - start)
-        return w
-
-    def describe(self) -> str:
-        """The rule in a word, for stamps."""
-        return "mean over spans"
-
-
-@dataclass(frozen=True)
-class SpanSets:
-    """Mean over the tokens of several spans a text, ``spans[i] = ((start, end), ...)``."""
-
-    spans: tuple[tuple[tuple[int, int], ...], ...]
+    spans: tuple[tuple, ...]
 
     def weights(self, index: int, n_tokens: int) -> np.ndarray:
         """Equal weights inside the text's spans."""
         w = np.zeros(n_tokens)
-        for start, end in self.spans[index]:
+        for start, end in np.reshape(self.spans[index], (-1, 2)):
             if not 0 <= start < end <= n_tokens:
                 raise UserError(f"text {index}: span {start}..{end} does not lie inside its {n_tokens} tokens")
             w[start:end] = 1
         if not w.any():
             raise UserError(f"text {index} has no span to average; give it one, or drop it")
         return w / w.sum()
-
-    def describe(self) -> str:
-        """The rule in a word, for stamps."""
-        return "mean over sets of spans"
 
 
 def span_of(subject: Subject, text: str, part: str, occurrence: int = 0) -> tuple[int, int]:
