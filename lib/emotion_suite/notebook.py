@@ -58,6 +58,10 @@ class Run:
         """Say on the terminal how long a step of over a minute will take; see ``emotion_suite.estimate.announce``."""
         estimate.announce(self.subject, what, read, written, held)
 
+    def tokens(self, texts: list[str], chat: bool = False) -> int:
+        """How many tokens the subject reads in these texts together, each as a user's message in a ``chat``."""
+        return sum(map(len, self.subject.encode_all([self.subject.prompt.chat(t) for t in texts] if chat else texts)))
+
     def artefact(self, name: str, notebook: str = "") -> Path:
         """Where a file of this run lies; a name without suffix is a folder (a store of activations), of ``notebook``.
 
