@@ -117,8 +117,7 @@ def notebooks() -> list[str]:
 class Ledger:
     """Outcomes of one notebook's claims on one subject.
 
-    ``once``: a second outcome of a claim is a :class:`UserError`; else it takes the place of the first, as when a
-    cell is run again by hand.
+    ``once``: a claim's second outcome is a :class:`UserError`; else it replaces the first, as in a cell run again.
 
     >>> ledger = Ledger("01", subject, out)
     >>> ledger.judge("01.top1", 0.62, interval=(0.58, 0.66), null=0.006, n=855)
@@ -126,8 +125,7 @@ class Ledger:
     """
 
     def __init__(self, notebook: str, subject, out, once: bool = True):
-        self.notebook = number(notebook)
-        self.once = once
+        self.notebook, self.once = number(notebook), once
         self.world = getattr(subject, "world", None) is not None
         self.parameters = getattr(subject, "parameters", None)
         self.claims = {i: for_subject(c, self.world) for i, c in declared(self.notebook).items()}
