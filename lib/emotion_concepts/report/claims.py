@@ -264,9 +264,10 @@ def collect(out, model_id: str | None = None, unfinished: dict[str, str] | None 
     one saved under another mark, text or unit than now declared, and those of ``unfinished`` (number: why) notebooks.
     """
     model_id, rows = model_of(out, _by_time(out)) if model_id is None else model_id, []
-    for nb in notebooks():
-        record = _saved(out, nb)
-        model, world, saved = record["model_id"], record["world"], record["claims"]
+    records = {nb: _saved(out, nb) for nb in notebooks()}
+    world = all(r["world"] for r in records.values() if r["model_id"] == model_id)  # also where nothing was saved
+    for nb, record in records.items():
+        model, saved = record["model_id"], record["claims"]
         why = "" if saved else "notebook not run"
         if saved and model != model_id:
             saved, why = {}, "of another model; run this notebook again"
