@@ -267,9 +267,8 @@ def collect(out, model_id: str | None = None, unfinished: dict[str, str] | None 
     records = {nb: _saved(out, nb) for nb in notebooks()}
     world = all(r["world"] for r in records.values() if r["model_id"] == model_id)  # also where nothing was saved
     for nb, record in records.items():
-        model, saved = record["model_id"], record["claims"]
-        why = "" if saved else "notebook not run"
-        if saved and model != model_id:
+        saved, why = record["claims"], "" if record["claims"] else "notebook not run"
+        if saved and record["model_id"] != model_id:
             saved, why = {}, "of another model; run this notebook again"
         if nb in (unfinished or {}):
             saved, why = {}, unfinished[nb]
