@@ -88,6 +88,13 @@ def test_words_that_are_cut_are_counted_and_not_found(subject):
     assert not row.word and np.isnan(row.place)
 
 
+def test_a_tokenizer_that_knows_no_emotion_word_says_nothing(tiny_llama):
+    v = vectors(np.random.default_rng(2).normal(size=(2, 32)), ["happy", "calm"])
+    table = lens.logit_lens(tiny_llama, v, 0, ["happy", "calm"])
+    assert not table.readable.any() and not table["word or kin"].any() and (table.words == 0).all()
+    assert table.place.isna().all() and table.valence.isna().all() and table.top.str.len().gt(0).all()
+
+
 def test_the_valence_of_the_words_raised_is_their_mean_rating(subject):
     pleasure = ratings().valence
     tokens = lens.word_tokens(subject, WORDS)

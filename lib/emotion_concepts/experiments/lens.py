@@ -66,9 +66,10 @@ def word_scores(subject: Subject, vectors: np.ndarray, words=None) -> pd.DataFra
     ``words``: those looked at (default: the 171). Words that the tokenizer cuts are left out.
     """
     tokens = {w: sorted(ids) for w, ids in word_tokens(subject, words or emotion_words()).items() if ids}
-    every = sorted({i for ids in tokens.values() for i in ids})
+    every = np.array(sorted({i for ids in tokens.values() for i in ids}), dtype=np.int64)  # none, for some tokenizers
     logits = lens_logits(subject, vectors, every).cpu().numpy()
-    return pd.DataFrame({w: logits[:, np.searchsorted(every, ids)].mean(1) for w, ids in tokens.items()})
+    each = {w: logits[:, np.searchsorted(every, ids)].mean(1) for w, ids in tokens.items()}
+    return pd.DataFrame(each, range(len(logits)))
 
 
 def logit_lens(subject: Subject, vectors: EmotionVectors, layer: int, emotions, k: int = 10) -> pd.DataFrame:
