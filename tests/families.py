@@ -416,15 +416,17 @@ def scores(s: Subject, ref: Reference, family: Family) -> None:
 
 
 def scores_after_shared_beginnings(s: Subject, ref: Reference, family: Family) -> None:
-    tails = (" knew", " was there to tell him so")
-    prompts = [Prompt(PROMPTS[1] + t, g, ((2, 5),)) for g in (0, 1) for t in tails]
+    beginning, tails = TEXTS[2].rpartition(" by")[0], (" knew", " was there to tell him so")
+    assert len(s.encode(beginning)) >= 24  # beyond the sliding windows
+    prompts = [Prompt(beginning + t, g, ((2, 5),)) for g in (0, 1) for t in tails]
     got = grouped_logits(s, prompts, list(range(20)), [None, Condition(ref.vectors[0], 0.7)], [1], ref.norms)
     for p, logits in zip(prompts, got, strict=True):
         ids = s.encode(p.text)
         with ref.steer(0, 0.7 * p.group, span_mask([(2, 5)], [len(ids)], len(ids))):
             near(logits, ref.run(ids)[-1, :20])
-    ends = [[" the sea", " him and waited"], [" slept"]]
-    for p, texts, got in zip(PROMPTS[:2], ends, grouped_log_probs(s, PROMPTS[:2], ends), strict=True):
+    ends = [[" the sea", " him and waited"], [" slept", " and waited for the boat"]]
+    starts = [PROMPTS[0], beginning]
+    for p, texts, got in zip(starts, ends, grouped_log_probs(s, starts, ends), strict=True):
         for text, value in zip(texts, got, strict=True):
             n, ids, lp = len(s.encode(p)), s.encode(p + text), torch.log_softmax(ref.logits(p + text), -1)
             near(value, sum(lp[j - 1, ids[j]] for j in range(n, len(ids))))
