@@ -18,6 +18,7 @@ import torch
 from emotion_concepts.errors import UserError
 from emotion_concepts.report import claims
 from emotion_concepts.report.results import cpu_kind, plain, same_numbers
+from emotion_suite.profiles import settings
 from emotion_suite.reruns import Record
 
 # what numbers depend on, beside model and profile
@@ -42,13 +43,15 @@ def hardware() -> dict:
 
 
 def record(out: Path, model: str, profile: str, options: dict) -> dict:
-    """What a finished run folder says of itself: model, options, versions, hardware, minutes of each notebook."""
+    """What a finished run folder says of itself: model, sizes, options, versions, hardware, minutes by notebook."""
     rows = [Record.load(out, p.stem) for p in sorted((out / ".records").glob("[0-9][0-9]-*.json"))]
+    subject = claims.subject_of(out)
     return {
         "model": model,
         "model_id": claims.model_of(out, claims.notebooks()),
-        **claims.subject_of(out),
+        **subject,
         "profile": profile,
+        "sizes": dict(settings(profile, shipped=subject.get("world", True))),
         "options": {k: _told(options[k]) for k in OPTIONS if options.get(k) not in (None, "", [])},
         "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
         "hardware": hardware(),
