@@ -173,3 +173,15 @@ def test_compare_without_names_shows_all_and_refuses_an_unknown_one(results, cap
     assert runner.main(["compare", "tiny", "nobody"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: no results called 'nobody'; there is other-1b/quick, tiny") and err.count("\n") == 1
+
+
+def test_a_notebook_that_reads_results_alone_does_not_make_a_known_world_unknown(tmp_path, organism):
+    """It is opened without a model; the marks of the shipped one must stand all the same."""
+    for nb, subject in (("02", organism), ("13", organism.model_id)):
+        Ledger(nb, subject, tmp_path).save()
+    first = Ledger("02", organism, tmp_path)
+    first.judge("02.logit_lens", 9)
+    first.save()
+    told = row(collect(tmp_path), "02.logit_lens")
+    assert told.mark == ">= 10" and told.verdict == "missed"
+    assert archive.record(tmp_path, "organism", "quick", {})["world"] is True

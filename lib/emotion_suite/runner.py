@@ -87,7 +87,7 @@ def execute(path: Path, target: Path, given: dict) -> None:
         papermill.execute_notebook(
             str(path), str(target), given, cwd=str(path.parent), progress_bar=False, log_output=False,
             kernel_name="python3", language="python",  # whatever the notebook says of a kernel, or nothing
-            extra_arguments=["--log-level=40"],  # errors only: the kernel shares our terminal
+            extra_arguments=["--log-level=50"],  # the kernel shares our terminal, and calls its own end an error
         )  # fmt: skip
     except PapermillExecutionError as e:
         first = next((line.strip() for line in str(e.evalue).splitlines() if line.strip()), "")

@@ -265,7 +265,8 @@ def collect(out, model_id: str | None = None, unfinished: dict[str, str] | None 
     """
     model_id, rows = model_of(out, _by_time(out)) if model_id is None else model_id, []
     records = {nb: _saved(out, nb) for nb in notebooks()}
-    world = all(r["world"] for r in records.values() if r["model_id"] == model_id)  # also where nothing was saved
+    kinds = [r["world"] for r in records.values() if r["model_id"] == model_id]
+    world = any(kinds) or not kinds  # a notebook that reads results alone (13) knows of no world
     for nb, record in records.items():
         saved, why = record["claims"], "" if record["claims"] else "notebook not run"
         if saved and record["model_id"] != model_id:
