@@ -1,6 +1,8 @@
 """Emotion vectors from stories: whose stories, how they are split, and the same on a network that learnt nothing."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +147,8 @@ def read_stories(subject: Subject, stories: Corpus, rule, each: int, store, seed
     rest = np.setdiff1d(np.arange(len(stories)), kept)
     builds = np.isin(rest, parts[0])
     building, beside = summed(rest[builds]), summed(rest[~builds])
-    others = building if beside is None else beside if building is None else building + beside
+    parts_summed = [sums for sums in (building, beside) if sums is not None]
+    others = reduce(add, parts_summed) if parts_summed else None
     inside = [np.searchsorted(kept, np.intersect1d(part, kept)) for part in parts]
     return StoriesRead(stories.subset(kept), acts, *inside, building, others, stories.subset(parts[0]))
 
