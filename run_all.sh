@@ -25,6 +25,7 @@ Options of run:
   --stories S    who writes the stories: auto (default), own (the model), shared (the corpus of this repository), or
                  a corpus file; --writer URL: an OpenAI-compatible server (--writer-model NAME)
   --param k=v    set a parameter of a notebook (repeatable)
+  --jobs N       notebooks at a time (by default one a core, up to four, for a small model on a CPU; else one)
   --out DIR      folder for results (default: runs/<model>/<profile>)
   --keep         copy the numbers of the run to results/<model>/<profile>
   --fresh        delete earlier results of the chosen notebooks first

@@ -47,6 +47,5 @@ def announce(subject: Subject, what: str, read: int = 0, written: int = 0, held:
         weights = sum(p.numel() * p.element_size() for p in subject.model.parameters())
         room = (weights + held) / 2**30
         # past the kernel's own streams: it is for whoever waits, and no output of the notebook
-        told = f"\n    {what}: about {expected / 60:.0f} min, {room:.1f} GiB ..."
-        print(told, end=" ", file=sys.__stderr__, flush=True)
+        print(f"    {what}: about {expected / 60:.0f} min, {room:.1f} GiB", file=sys.__stderr__, flush=True)
     return expected

@@ -56,7 +56,7 @@ class Run:
 
     def expect(self, what: str, read: int = 0, written: int = 0, held: int = 0) -> None:
         """Say on the terminal how long a step of over a minute will take; see ``emotion_suite.estimate.announce``."""
-        estimate.announce(self.subject, what, read, written, held)
+        estimate.announce(self.subject, f"{self.notebook}: {what}", read, written, held)
 
     def tokens(self, texts: list[str], chat: bool = False) -> int:
         """How many tokens the subject reads in these texts together, each as a user's message in a ``chat``."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from emotion_concepts.lm.models import configuration
 from emotion_concepts.lm.zoo import locate
+from emotion_suite.notebook import DISCOVERY
 from emotion_suite.parameters import read
 
 # What numbers depend on; of the suite only what notebooks open with and the sizes of a run.
@@ -36,9 +37,9 @@ def _digest(paths, root: Path) -> str:
     return h.hexdigest()
 
 
-def folder_digest(folder: Path, without: str = "") -> str:
-    """Digest of all files below a folder but those called ``without``; of a missing folder that of none."""
-    return _digest((p for p in folder.rglob("*") if p.is_file() and p.stem != without), folder)
+def folder_digest(folder: Path) -> str:
+    """Digest of all files below a folder; of a missing folder that of none."""
+    return _digest((p for p in folder.rglob("*") if p.is_file()), folder)
 
 
 def model_fingerprint(name: str) -> str:
@@ -81,6 +82,20 @@ def files_of(out: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
+def _owner(name: str) -> str:
+    """The number of the notebook that writes files of this name."""
+    number = Path(name).name[:2]
+    return number if number.isdigit() else DISCOVERY
+
+
+def weights(name: str) -> float:
+    """Bytes of a model's weights on this disk; infinite for one that is still to be fetched from the hub."""
+    folder = Path(locate(name).path)
+    if not folder.is_dir():
+        return float("inf")
+    return sum(p.stat().st_size for pattern in ("*.safetensors", "*.bin") for p in folder.glob(pattern))
+
+
 @dataclass
 class Record:
     """What became of one notebook in a run folder; kept in ``.records/NN-name.json``."""
@@ -109,9 +124,13 @@ class Record:
         os.replace(part, path)
 
     def note_outputs(self, out: Path, before: dict) -> None:
-        """Take as outputs every file that is new or changed since ``before``, beside earlier ones that still stand."""
+        """Take as outputs every file that is new or changed since ``before``, beside earlier ones that still stand.
+
+        Others may be at work in the same folder: a file belongs to the notebook whose number its name begins with, one
+        without a number to the notebook of discovery.
+        """
         now = files_of(out)
-        changed = {name for name, stamp in now.items() if before.get(name) != stamp}
+        changed = {n for n, stamp in now.items() if before.get(n) != stamp and _owner(n) == self.notebook[:2]}
         self.outputs = {n: _digest([out / n], out) for n in sorted(changed | (set(self.outputs) & set(now)))}
 
     def is_current(self, out: Path, key: str) -> bool:
@@ -136,6 +155,15 @@ class Record:
             shutil.rmtree(stores)
         (out / ".records" / f"{self.notebook}.json").unlink(missing_ok=True)
         self.key, self.done, self.outputs = "", False, {}
+
+
+def written(out: Path, records: list[Record]) -> dict[str, str]:
+    """Digests of what these notebooks left for one that reads them: artefacts and claims."""
+    found = {}
+    for record in records:
+        claims = out / "claims" / f"{record.notebook[:2]}.json"
+        found |= record.artefacts() | ({f"claims/{claims.name}": _digest([claims], out)} if claims.exists() else {})
+    return found
 
 
 def key_of(notebook: Path, parameters: dict, library: str, model: str, upstream: dict[str, str]) -> str:

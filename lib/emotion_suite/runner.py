@@ -1,7 +1,7 @@
 """Runs the chain of notebooks, the tests, or JupyterLab; ``./run_all.sh`` calls it.
 
     ./run_all.sh [run] [--model M] [--base M] [--dtype float32] [--profile quick|default|paper] [--only 03]
-                       [--from 02] [--stories S] [--param k=v] [--out DIR] [--keep] [--fresh]
+                       [--from 02] [--stories S] [--param k=v] [--jobs N] [--out DIR] [--keep] [--fresh]
     ./run_all.sh models [word of a name]
     ./run_all.sh compare [A B ...]
     ./run_all.sh test [options for pytest]
@@ -25,7 +25,7 @@ from emotion_concepts.lm.models import DTYPES
 from emotion_concepts.lm.zoo import entry, partner
 from emotion_concepts.report import claims
 from emotion_concepts.report.results import writable
-from emotion_suite import archive, compare, exercises, model_list, parameters, profiles, publish, reruns
+from emotion_suite import archive, chain, compare, exercises, model_list, parameters, profiles, publish, reruns
 from emotion_suite.notebook import DISCOVERY, ONCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,35 +116,46 @@ def run(args) -> int:
     given |= {"system": args.system, "profile": args.profile, "out": shown}
     given |= {"stories": _absolute(args.stories), "writer": args.writer, "writer_model": args.writer_model}
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars would fill the outputs; papermill can lose long ones (hazard 11)
-    library, took, upstream, own, failures = library_hash(), {}, {}, [], {}
-    for path in every:
-        record, nb = reruns.Record.load(out, path.stem), path.stem[:2]
-        if path in chosen and DISCOVERY in failures and nb > DISCOVERY:
+    library, took, failures = library_hash(), {}, {}
+    paths = {p.stem[:2]: p for p in every}
+    records, reads = {n: reruns.Record.load(out, p.stem) for n, p in paths.items()}, chain.waits_for(list(paths))
+    many = chain.lanes(args.jobs, reruns.weights(args.model), args.device)
+    chain.share_cores(many)
+
+    def step(nb: str) -> None:
+        path, record = paths[nb], records[nb]
+        if path not in chosen:
+            return
+        if DISCOVERY in failures and DISCOVERY in reads[nb] and nb != chain.LAST:
             print(f"{path.stem:28s} not run: it needs notebook {DISCOVERY}", flush=True)
-            took[path.stem] = NOT_RUN
-        elif path in chosen:
-            takes = parameters.declared(path)
-            values = {k: v for k, v in (given | extra[path]).items() if k in takes}
-            kept = {}
-            if "results" in takes:  # it reads what all runs found, this one too
-                kept = {"kept": reruns.folder_digest(ROOT / "results"), "own": reruns.folder_digest(out / "claims", nb)}
-            key = reruns.key_of(path, values, library, models, upstream | kept)
-            if args.fresh:
-                record.forget(out)
-            try:
-                took[path.stem] = _one(path, out, values, key, model, record)
-            except UserError as e:
-                took[path.stem], failures[nb] = FAILED, e
-        upstream |= record.artefacts()
-        own += [nb] if record.model == model else []
+            took[nb] = NOT_RUN
+            return
+        takes = parameters.declared(path)
+        values = {k: v for k, v in (given | extra[path]).items() if k in takes}
+        upstream = reruns.written(out, [records[n] for n in sorted(reads[nb])])
+        if "results" in takes:  # it reads what all runs found
+            upstream["results"] = reruns.folder_digest(ROOT / "results")
+        key = reruns.key_of(path, values, library, models, upstream)
+        if args.fresh:
+            record.forget(out)
+        try:
+            took[nb] = _one(path, out, values, key, model, record)
+        except UserError as e:
+            took[nb], failures[nb] = FAILED, e
+
+    start, known = time.monotonic(), archive.load_run(ROOT / "results" / "organism" / "default").get("minutes", {})
+    chain.side_by_side(step, reads, many, {name[:2]: m for name, m in known.items()})
+    elapsed, took = (time.monotonic() - start) / 60, {paths[n].stem: took[n] for n in sorted(took)}
+    own = [n for n, record in records.items() if record.model == model]
     try:
-        report(out, took, claims.model_of(out, own) or "")
+        report(out, took, elapsed, claims.model_of(out, own) or "")
     finally:
-        for e in failures.values():
+        for _, e in sorted(failures.items()):
             complain(e)
     if failures:
         return 1
-    plain = vars(args) == vars(parser().parse_args([])) | {k: getattr(args, k) for k in ("only", "start", "fresh")}
+    free = {k: getattr(args, k) for k in ("only", "start", "fresh", "jobs")}  # these change no number
+    plain = vars(args) == vars(parser().parse_args([])) | free
     about = archive.record(out, archive.short_name(args.model), args.profile, vars(args))
     if plain:
         publish.publish(out, ROOT, chosen, about)
@@ -164,7 +175,7 @@ def _one(path: Path, out: Path, values: dict, key: str, model: str, record: reru
     if record.is_current(out, key):
         print(f"{path.stem:28s} unchanged ({record.minutes:.1f} min when it ran)", flush=True)
         return UNCHANGED
-    print(f"{path.stem:28s} running ...", end=" ", flush=True)
+    print(f"{path.stem:28s} running ...", flush=True)
     (out / "claims" / f"{path.stem[:2]}.json").unlink(missing_ok=True)  # earlier outcomes do not stand in for new ones
     before, start = reruns.files_of(out), time.monotonic()
     record.key, record.model, record.done = key, model, False
@@ -173,25 +184,25 @@ def _one(path: Path, out: Path, values: dict, key: str, model: str, record: reru
         execute(path, out / path.name, values)
         record.done = True
     except UserError:
-        print("FAILED", flush=True)
+        print(f"{path.stem:28s} FAILED", flush=True)
         raise
     finally:
         record.minutes = (time.monotonic() - start) / 60
         record.note_outputs(out, before)
         record.save(out)
-    print(f"{record.minutes:.1f} min", flush=True)
+    print(f"{path.stem:28s} {record.minutes:.1f} min", flush=True)
     return record.minutes
 
 
-def report(out: Path, took: dict[str, float | str], model_id: str) -> None:
-    """Print the tables of minutes and claims; the claims also go to ``claims.md``."""
+def report(out: Path, took: dict[str, float | str], elapsed: float, model_id: str) -> None:
+    """Print the tables of minutes (``elapsed``: by the clock) and claims; the claims also go to ``claims.md``."""
     unfinished = {name[:2]: f"notebook {word}" for name, word in took.items() if word in (FAILED, NOT_RUN)}
     text = claims.markdown(claims.collect(out, model_id, unfinished))
     (out / "claims.md").write_text(text + "\n")
     print("\nminutes")
     for name, minutes in took.items():
         print(f"  {name:26s} {minutes if isinstance(minutes, str) else f'{minutes:.1f}':>9s}")
-    print(f"  {'in all':26s} {sum(m for m in took.values() if not isinstance(m, str)):9.1f}\n")
+    print(f"  {'by the clock':26s} {elapsed:9.1f}\n")
     print(text)
     print(f"\nresults: {out}")
 
@@ -257,10 +268,17 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--only", action="append", metavar="NN", help="run this notebook only (repeatable)")
     p.add_argument("--from", dest="start", metavar="NN", help="run this notebook and the later ones")
     p.add_argument("--param", action="append", default=[], metavar="k=v", help="set a notebook parameter (repeatable)")
+    p.add_argument("--jobs", type=_count, default=0, help="notebooks at a time (default: one a core for small models)")
     p.add_argument("--out", help="folder for results (default: runs/<model>/<profile>)")
     p.add_argument("--keep", action="store_true", help="copy the run's numbers to results/<model>/<profile>")
     p.add_argument("--fresh", action="store_true", help="delete earlier results of the chosen notebooks first")
     return p
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"a number of notebooks, 1 or more, not {text!r}")
+    return int(text)
 
 
 def complain(e: UserError) -> None:
@@ -280,8 +298,8 @@ def main(argv=None) -> int:
         complain(e)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; what is finished is kept, the same command goes on from here", file=sys.stderr)
-        return 130
+        print("\nstopped; what is finished is kept, the same command goes on from here", file=sys.stderr, flush=True)
+        os._exit(130)  # without waiting for the notebooks at work; their kernels end with this process
 
 
 if __name__ == "__main__":
