@@ -8,7 +8,17 @@ from test_behaviour import Known, Natural
 from emotion_concepts.errors import UserError
 from emotion_concepts.experiments import told
 from emotion_concepts.experiments.behaviour import Scenario, act_probabilities, acted
-from emotion_concepts.experiments.specificity import SHOWCASE, at_dose, other_pushes, share_below, strongest_other
+from emotion_concepts.experiments.specificity import (
+    SHOWCASE,
+    at_dose,
+    every_emotion,
+    other_pushes,
+    share_below,
+    share_of_strangers_below,
+    strongest_other,
+)
+from emotion_concepts.lm.steering import Condition
+from emotion_concepts.texts.published import kin
 
 
 def test_a_feeling_told_in_words_is_measured_beside_the_plain_message(tiny_llama):
@@ -62,3 +72,21 @@ def test_a_named_emotion_is_held_against_all_others_and_random_directions():
     assert rates["desperate"] == 0.6 and len(rates) == 6
     assert strongest_other(rates, "desperate") == 0.9 and strongest_other(rates, "desperate", lowers=True) == 0.0
     assert share_below(rates, "desperate") == 0.5  # angry above, happy level, sad below; random ones are no emotions
+
+
+def test_all_emotions_stand_beside_the_named_one_and_its_kin_do_not_count(tiny_llama):
+    class Vectors:
+        emotions = ["desperate", "happy", "sad"]
+
+        @staticmethod
+        def of(emotion, layer):
+            return np.random.default_rng([layer, len(emotion)]).normal(size=32).astype(np.float32)
+
+    norms, items = np.full(3, 2.0), [2, 0]
+    rates = every_emotion(tiny_llama, Known, Vectors, 1, 0.4, norms, items)
+    told = [Known.scenarios[i] for i in items]
+    want = act_probabilities(tiny_llama, told, [Condition(Vectors.of("sad", 1), 0.4)], [1], norms)[1][0, :, 0]
+    assert list(rates.index) == Vectors.emotions and rates["sad"] == pytest.approx(want.mean()) and rates.nunique() == 3
+    near = kin("desperate")[0]
+    rates = pd.Series({"desperate": 0.5, near: 0.9, "happy": 0.1, "calm": 0.5, "proud": 0.2, "bored": 0.7})
+    assert near != "bored" and share_of_strangers_below(rates, "desperate").value == 0.5  # a tie is not below

@@ -5,6 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from emotion_concepts.experiments.behaviour import act_probabilities
+from emotion_concepts.lm.steering import Condition
+from emotion_concepts.lm.subject import Subject
+from emotion_concepts.statistics import Estimate, wilson
+from emotion_concepts.texts.published import kin
+
 SHOWCASE = (  # the paper's twelve
     "happy", "inspired", "loving", "proud", "calm", "desperate", "angry", "guilty", "sad", "afraid", "nervous",
     "surprised",
@@ -34,3 +40,20 @@ def share_below(rates: pd.Series, emotion: str) -> float:
     others = rates.drop(emotion)
     others = others[~others.index.str.startswith("random")]
     return float(((others < rates[emotion]) + 0.5 * (others == rates[emotion])).mean())
+
+
+def every_emotion(subject: Subject, situation, vectors, layer: int, strength: float, norms, items) -> pd.Series:
+    """Exact rate of a situation's harm under each emotion's vector, for a subject whose world is known.
+
+    Over the messages ``items``: each emotion costs a pass over all of them.
+    """
+    conditions = [Condition(vectors.of(e, layer), strength) for e in vectors.emotions]
+    told = [situation.scenarios[i] for i in items]
+    acts, p, _ = act_probabilities(subject, told, conditions, [layer], norms)
+    return pd.Series(p[:, :, acts.index(situation.harm)].mean(1), index=list(vectors.emotions))
+
+
+def share_of_strangers_below(rates: pd.Series, emotion: str) -> Estimate:
+    """Share of the emotions that are not its kin (the paper's cluster) under which the rate is lower."""
+    strangers = rates.drop([emotion, *(e for e in kin(emotion) if e in rates.index)])
+    return wilson(int((strangers < rates[emotion]).sum()), len(strangers))
