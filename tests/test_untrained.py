@@ -28,7 +28,20 @@ BY_RIGHT = {
     "12.denoising": "a bound on what denoising changes",
 }
 # Of a trained model with shuffled labels also what needs no vector.
-WITHOUT_VECTORS = {"04.order_consistency": "its choices are its own", "12.preference": "ratings of its own choices"}
+WITHOUT_VECTORS = {
+    "00.stories_carry_signs": "its own stories",
+    "00.weights_size": "the files",
+    "04.order_consistency": "its choices are its own",
+    "05.blackmail_baseline": "what it does at rest",
+    "05.told_blackmail": "told in words",
+    "05.told_cheat": "told in words",
+    "05.told_flattery": "told in words",
+    "08.elo_base_post": "its choices and those of its partner",
+    "10.suppressed_text": "its replies",
+    "10.suppressed_inside": "a classifier of its states, of true labels",
+    "10.regulated_acts": "what it does at rest",
+    "12.preference": "ratings of its own choices",
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +50,7 @@ def rows(tmp_path_factory):
     folder = tmp_path_factory.mktemp("untrained")
     model, base = map(str, write_pair(folder))
     dealt_stories().save(folder / "dealt.json")
-    dealt = ["--stories", str(folder / "dealt.json"), *(f"--only={n}" for n in ("01", "02", "03", "04", "12"))]
+    dealt = ["--stories", str(folder / "dealt.json")]
     found = {}
     for name, options in {"weights": ["--model", model, "--base", base], "labels": dealt}.items():
         out = folder / name
@@ -54,7 +67,7 @@ def _rows(path):
 def test_nothing_is_found_where_nothing_is(rows, what):
     by_right = BY_RIGHT | (WITHOUT_VECTORS if what == "labels" else {})
     judged = [r for r in rows[what] if r["verdict"] in ("met", "missed") and r["id"] not in by_right]
-    met = sorted(r["id"] for r in judged if r["verdict"] == "met")
+    met = sorted(r["id"] for r in judged if r["verdict"] == "met" and claims.WITHIN not in r["note"])
     print(f"{len(judged)} judged, met: {met}")
     assert len(judged) >= 10 and len(met) <= binom.ppf(0.99, len(judged), ERROR_RATE)
 
