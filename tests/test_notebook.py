@@ -88,7 +88,7 @@ def test_a_shown_figure_is_light_and_the_saved_one_whole(run):
     shown = run.figure(fig, "01-dots", {"x": x[0]}, "Dots.")
     saved = run.out / "figures" / "01-dots.png"
     assert run.figures == ["01-dots"] and len(shown.data) < 0.6 * saved.stat().st_size and shown.alt == "Dots."
-    assert shown.data == notebook.light_png(saved)  # the same bytes each time
+    assert shown.data == notebook.light_png(fig)  # the same bytes each time
     assert (
         json.loads(saved.with_suffix(".json").read_text())["caption"] == "Dots." and saved.with_suffix(".svg").exists()
     )

@@ -20,7 +20,7 @@ from emotion_concepts.reading.activations import pooled
 from emotion_concepts.reading.pooling import MeanFrom
 from emotion_concepts.reading.vectors import EmotionVectors
 from emotion_concepts.report.claims import Ledger, model_of, notebooks, number
-from emotion_concepts.report.results import DPI, save_figure, writable
+from emotion_concepts.report.results import save_figure, writable
 from emotion_concepts.texts.corpus import Corpus
 from emotion_concepts.texts.neutral import Neutral
 from emotion_suite import estimate
@@ -49,9 +49,10 @@ class Run:
         """Save a figure as PNG, SVG and JSON, and return a light copy to be shown (see ``results.save_figure``)."""
         from IPython.display import Image
 
-        saved = save_figure(fig, name, data, self.out, caption, paper_figure, **options)
+        light = light_png(fig)
+        save_figure(fig, name, data, self.out, caption, paper_figure, **options)
         self.figures.append(name)
-        return Image(data=light_png(saved), alt=caption)
+        return Image(data=light, alt=caption)
 
     def expect(self, what: str, read: int = 0, written: int = 0, held: int = 0) -> None:
         """Say on the terminal how long a step of over a minute will take; see ``emotion_suite.estimate.announce``."""
@@ -122,14 +123,14 @@ class Run:
         return self.subject.world.truth() if self.subject.world else None
 
 
-def light_png(path: Path) -> bytes:
-    """A saved picture as a PNG of few colours and low resolution, for notebooks that must stay small."""
+def light_png(fig) -> bytes:
+    """A figure as a PNG of few colours and low resolution, for notebooks that must stay small."""
     from PIL import Image
 
-    buffer = io.BytesIO()
-    with Image.open(path) as image:
-        size = [round(side * LIGHT_DPI / DPI) for side in image.size]
-        image.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(COLOURS).save(buffer, "PNG", optimize=True)
+    drawn, buffer = io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=LIGHT_DPI, bbox_inches="tight")
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(COLOURS).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
