@@ -119,7 +119,7 @@ def run(args) -> int:
     library, took, failures = library_hash(), {}, {}
     paths = {p.stem[:2]: p for p in every}
     records, reads = {n: reruns.Record.load(out, p.stem) for n, p in paths.items()}, chain.waits_for(list(paths))
-    many = chain.lanes(args.jobs, reruns.weights(args.model), args.device)
+    many = min(len(chosen), chain.lanes(args.jobs, reruns.weights(args.model), args.device))
     chain.share_cores(many)
 
     def step(nb: str) -> None:
