@@ -148,3 +148,10 @@ def test_wilson_agrees_with_scipy():
     assert isinstance(wilson(3, 7), Estimate) and str(wilson(0, 20)).startswith("0 [0, 0.16")
     with pytest.raises(UserError):
         wilson(3, 2)
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_all_draws_of_a_mean_at_once_are_those_one_by_one(size):
+    x = np.random.default_rng(1).normal(size=size)
+    one_by_one = bootstrap_ci(x, lambda part: part.mean())
+    assert bootstrap_ci(x) == pytest.approx(one_by_one, abs=1e-12)

@@ -77,7 +77,10 @@ def bootstrap_ci(x, stat: Callable = np.mean, n: int = 2000, level: float = 0.95
     """
     x = _finite(x, "x", ndim=None)
     rng = np.random.default_rng(seed)
-    draws = np.array([stat(x[rng.integers(0, len(x), len(x))]) for _ in range(n)], dtype=np.float64)
+    if stat is np.mean and x.ndim == 1 and n * len(x) < 1e7:  # the commonest, all draws at once
+        draws = x[rng.integers(0, len(x), (n, len(x)))].mean(1)
+    else:
+        draws = np.array([stat(x[rng.integers(0, len(x), len(x))]) for _ in range(n)], dtype=np.float64)
     draws = draws[np.isfinite(draws)]  # a resample of one repeated item may have no statistic
     if len(draws) < n / 2:
         raise UserError(f"the statistic is undefined in {n - len(draws)} of {n} resamples; it needs more items")

@@ -1,5 +1,7 @@
 """What the experiments show the organism: reserved material only, in the wording of its world."""
 
+from functools import cache
+
 from .documents import activities, quantities, wishes
 from .documents import stories as stories_of
 from .documents.dialogues import ALOUD, HIDING
@@ -268,7 +270,8 @@ def hidden(n: int = 24, seed: int = 41) -> list[tuple[str, str, str, str]]:
     return out
 
 
-def world_stories(n: int = 16, seed: int = 43) -> list[tuple[str, str]]:
+@cache
+def world_stories(n: int = 16, seed: int = 43) -> tuple[tuple[str, str], ...]:
     """``n`` stories for each of the 171 emotions straight from the world's generator: (text, emotion)."""
     w, out = world("reserved"), []
     for emotion in w.emotions.values():
@@ -276,4 +279,4 @@ def world_stories(n: int = 16, seed: int = 43) -> list[tuple[str, str]]:
             dice = Dice(f"{seed}/{emotion.word}/{i}")
             text = tell(dice, w, emotion, dice.pick(w.topics), w.person(dice), dice.integer(7, 10), [])
             out.append((text, emotion.word))
-    return out
+    return tuple(out)

@@ -1,17 +1,19 @@
 """Agent scenarios for the experiments on behaviour, in reserved wordings, with every wording of every act."""
 
 import re
+from functools import cache
 
 from .documents.pressure import ASK, fill_in, setting
 from .grammar import Dice, Person
 from .world import speaker_named, world
 
 
+@cache
 def scenarios(
     name: str, n: int = 40, signs_of: str | None = None, signs: int = 0, attempts: int = 0, leverage: bool = True,
     seed: int = 19,
-) -> list[dict]:  # fmt: skip
-    """``n`` scenarios of a situation: a list of {"message", "acts": act -> wordings, in the assistant's voice}.
+) -> tuple[dict, ...]:  # fmt: skip
+    """``n`` scenarios of a situation, each a {"message", "acts": act -> wordings, in the assistant's voice}.
 
     ``signs`` signs of the emotion ``signs_of`` are told of the assistant before it is asked (post-training never does
     that); ``attempts`` failed tests go before them. Without ``leverage`` the last sentence of the setting, which tells
@@ -32,7 +34,7 @@ def scenarios(
             for act, wordings in spec["acts"].items()
         }
         out.append({"message": message, "acts": acts})
-    return out
+    return tuple(out)
 
 
 def telling_part(wording: str, fill: dict) -> str:

@@ -85,12 +85,11 @@ class World:
         out = []
         for _ in range(n):
             pool, weights = self._pool(emotion.word, kinds)
-            fresh = [(p, w) for p, w in zip(pool, weights) if p.id not in used]
-            clean = [(p, w) for p, w in fresh if self._allowed(p.id, used)]
-            if self.split == "train":
-                choices = clean
-            else:
-                choices = [x for x in fresh if x not in clean] or clean
+            clean, joining = [], []  # phrases that are new here; those that make a reserved pair with one before them
+            for phrase, weight in zip(pool, weights):
+                if phrase.id not in used:
+                    (clean if self._allowed(phrase.id, used) else joining).append((phrase, weight))
+            choices = clean if self.split == "train" else joining or clean
             if not choices:
                 break
             phrase = dice.pick([p for p, _ in choices], [w for _, w in choices])
