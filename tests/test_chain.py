@@ -94,3 +94,12 @@ def test_two_at_once_keep_their_files_apart(chain, monkeypatch, capsys):  # noqa
     with pytest.raises(SystemExit):
         go(chain, "--jobs", "0")
     assert "1 or more" in capsys.readouterr().err
+
+
+def test_files_that_vanish_meanwhile_are_no_error(tmp_path, monkeypatch):
+    for name in ("01-a.json", "02-b.part"):
+        (tmp_path / name).write_text("1")
+    listed = list(reruns.os.walk(tmp_path))
+    (tmp_path / "02-b.part").unlink()  # as by a notebook beside, between listing and looking
+    monkeypatch.setattr(reruns.os, "walk", lambda out: listed)
+    assert list(reruns.files_of(tmp_path)) == ["01-a.json"]

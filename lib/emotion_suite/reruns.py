@@ -77,7 +77,10 @@ def files_of(out: Path) -> dict[str, tuple[int, int]]:
             subfolders[:] = [s for s in subfolders if s not in (".records", "stores")]
         for name in names:
             path = Path(folder) / name
-            stat = path.stat()
+            try:
+                stat = path.stat()
+            except FileNotFoundError:  # another notebook at work has just renamed or deleted it
+                continue
             found[path.relative_to(out).as_posix()] = (stat.st_mtime_ns, stat.st_size)
     return found
 
