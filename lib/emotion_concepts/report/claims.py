@@ -230,12 +230,12 @@ def declaration_hash(notebook: str) -> str:
 def _saved(out, notebook: str) -> dict:
     """What a notebook saved: model_id, world, parameters, claims (rows by id); :class:`UserError` if it is damaged."""
     path = Path(out) / "claims" / f"{notebook}.json"
-    if not path.exists():
-        return {"model_id": None, "world": True, "claims": {}}
     try:
         record = json.loads(path.read_text())
         rows = {r["id"]: r for r in record["claims"]}
         return {"world": True, "model_id": record["model_id"]} | record | {"claims": rows}
+    except FileNotFoundError:  # not run, or just begun anew beside this one
+        return {"model_id": None, "world": True, "claims": {}}
     except (ValueError, KeyError, TypeError) as e:
         raise UserError(f"{path} is damaged; delete it and run notebook {notebook} again") from e
 
