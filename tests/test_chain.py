@@ -1,5 +1,6 @@
 """Notebooks side by side: who waits for whom, how many at a time, and whose file is whose."""
 
+import os
 import re
 import threading
 import time
@@ -10,7 +11,7 @@ from test_runner import chain, go, notebook  # noqa: F401
 
 from emotion_concepts.errors import UserError
 from emotion_suite import reruns, runner
-from emotion_suite.chain import lanes, side_by_side, waits_for
+from emotion_suite.chain import THREADS, lanes, shared_cores, side_by_side, waits_for
 
 NUMBERS = [p.stem[:2] for p in runner.notebooks()]
 
@@ -65,6 +66,20 @@ def test_how_many_at_a_time(monkeypatch):
     assert lanes(0, float("inf"), "cpu") == 1  # still to be fetched
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert lanes(0, 1e7, "auto") == 1 and lanes(0, 1e7, "cpu") == 4
+
+
+def test_kernels_share_the_cores_and_this_process_is_afterwards_as_it_was(monkeypatch):
+    monkeypatch.setattr("emotion_suite.chain.cores", lambda: 8)
+    monkeypatch.delenv(THREADS, raising=False)
+    with shared_cores(3):
+        assert os.environ[THREADS] == "2"
+    with shared_cores(1):
+        assert THREADS not in os.environ
+    assert THREADS not in os.environ
+    monkeypatch.setenv(THREADS, "5")  # the user's own word
+    with shared_cores(3):
+        assert os.environ[THREADS] == "5"
+    assert os.environ[THREADS] == "5"
 
 
 def test_weights_are_counted_in_bytes(tmp_path):

@@ -67,7 +67,7 @@ def _rows(path):
 def test_nothing_is_found_where_nothing_is(rows, what):
     by_right = BY_RIGHT | (WITHOUT_VECTORS if what == "labels" else {})
     judged = [r for r in rows[what] if r["verdict"] in ("met", "missed") and r["id"] not in by_right]
-    met = sorted(r["id"] for r in judged if r["verdict"] == "met" and claims.WITHIN not in r["note"])
+    met = sorted(r["id"] for r in judged if r["verdict"] == "met")
     print(f"{len(judged)} judged, met: {met}")
     assert len(judged) >= 10 and len(met) <= binom.ppf(0.99, len(judged), ERROR_RATE)
 

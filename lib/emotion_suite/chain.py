@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from graphlib import TopologicalSorter
 
 import torch
@@ -12,6 +13,7 @@ from emotion_suite.notebook import DISCOVERY
 # Beside the notebook of discovery, which all later ones read: 07 takes the base rate that 05 measured.
 READS = {"07": {"05"}}
 LAST = "13"  # reads every other notebook's claims
+THREADS = "OMP_NUM_THREADS"
 LANES, SMALL = 4, 5e8  # at most; bytes of weights up to which several copies fit any machine's memory
 
 
@@ -38,10 +40,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def share_cores(many: int) -> None:
-    """Give each of ``many`` kernels its part of the cores, unless the user said how many threads one takes."""
-    if many > 1:
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // many)))
+@contextmanager
+def shared_cores(many: int):
+    """Within it each of ``many`` kernels gets its part of the cores, unless the user said how many threads one takes.
+
+    Kernels inherit it from this process, which afterwards is as it was.
+    """
+    if many == 1 or THREADS in os.environ:
+        yield
+        return
+    os.environ[THREADS] = str(max(1, cores() // many))
+    try:
+        yield
+    finally:
+        del os.environ[THREADS]
 
 
 def side_by_side(step: Callable[[str], None], reads: dict[str, set[str]], many: int, minutes: dict[str, float]) -> None:

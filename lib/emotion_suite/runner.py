@@ -120,13 +120,12 @@ def run(args) -> int:
     paths = {p.stem[:2]: p for p in every}
     records, reads = {n: reruns.Record.load(out, p.stem) for n, p in paths.items()}, chain.waits_for(list(paths))
     many = min(len(chosen), chain.lanes(args.jobs, reruns.weights(args.model), args.device))
-    chain.share_cores(many)
 
     def step(nb: str) -> None:
         path, record = paths[nb], records[nb]
         if path not in chosen:
             return
-        if DISCOVERY in failures and DISCOVERY in reads[nb] and nb != chain.LAST:
+        if DISCOVERY in failures and DISCOVERY in reads[nb]:
             print(f"{path.stem:28s} not run: it needs notebook {DISCOVERY}", flush=True)
             took[nb] = NOT_RUN
             return
@@ -144,7 +143,8 @@ def run(args) -> int:
             took[nb], failures[nb] = FAILED, e
 
     start, known = time.monotonic(), archive.load_run(ROOT / "results" / "organism" / "default").get("minutes", {})
-    chain.side_by_side(step, reads, many, {name[:2]: m for name, m in known.items()})
+    with chain.shared_cores(many):
+        chain.side_by_side(step, reads, many, {name[:2]: m for name, m in known.items()})
     elapsed, took = (time.monotonic() - start) / 60, {paths[n].stem: took[n] for n in sorted(took)}
     own = [n for n, record in records.items() if record.model == model]
     try:

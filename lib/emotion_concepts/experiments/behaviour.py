@@ -60,6 +60,15 @@ def act_probabilities(
     return acts, p, covered
 
 
+def harm_rates(
+    subject: Subject, situation, items: list[int], conditions: list[Condition | None], layers, norms
+) -> np.ndarray:
+    """Exact rate of the situation's harm under each condition, mean over its messages ``items``, (conditions,)."""
+    told = [situation.scenarios[i] for i in items]
+    acts, p, _ = act_probabilities(subject, told, conditions, layers, norms)
+    return p[:, :, acts.index(situation.harm)].mean(1)
+
+
 def rollouts(
     subject: Subject, messages: list[str], n: int, read: Callable, conditions: list[Condition | None] | None = None,
     layers=None, norms=None, max_new_tokens: int = 120, seed: int = 0, progress: bool = True, temperature: float = 1.0,

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emotion_concepts.experiments.behaviour import act_probabilities, acted
+from emotion_concepts.experiments.behaviour import acted, harm_rates
 from emotion_concepts.lm.shared_prefix import grouped_log_probs
 from emotion_concepts.lm.steering import Condition
 from emotion_concepts.lm.subject import Subject
@@ -29,10 +29,8 @@ def block_effects(
     for k in blocks:
         conditions = [Condition(vectors.of(e, k), strength) for e in pair]
         if situation.scenarios is not None:
-            told = [situation.scenarios[i] for i in items]
-            acts, p, _ = act_probabilities(subject, told, conditions, [k], norms)
-            rates = p[:, :, acts.index(situation.harm)].mean(1)
-            found[k] = float(rates[0] - rates[1])
+            first, second = harm_rates(subject, situation, items, conditions, [k], norms)
+            found[k] = float(first - second)
         else:
             gain = {}
             for e in pair:

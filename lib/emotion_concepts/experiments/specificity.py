@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from emotion_concepts.experiments.behaviour import act_probabilities
+from emotion_concepts.experiments.behaviour import harm_rates
 from emotion_concepts.lm.steering import Condition
 from emotion_concepts.lm.subject import Subject
 from emotion_concepts.statistics import Estimate, wilson
@@ -48,12 +48,10 @@ def every_emotion(subject: Subject, situation, vectors, layer: int, strength: fl
     Over the messages ``items``: each emotion costs a pass over all of them.
     """
     conditions = [Condition(vectors.of(e, layer), strength) for e in vectors.emotions]
-    told = [situation.scenarios[i] for i in items]
-    acts, p, _ = act_probabilities(subject, told, conditions, [layer], norms)
-    return pd.Series(p[:, :, acts.index(situation.harm)].mean(1), index=list(vectors.emotions))
+    return pd.Series(harm_rates(subject, situation, items, conditions, [layer], norms), index=list(vectors.emotions))
 
 
 def share_of_strangers_below(rates: pd.Series, emotion: str) -> Estimate:
     """Share of the emotions that are not its kin (the paper's cluster) under which the rate is lower."""
-    strangers = rates.drop([emotion, *(e for e in kin(emotion) if e in rates.index)])
+    strangers = rates.drop([emotion, *kin(emotion)], errors="ignore")
     return wilson(int((strangers < rates[emotion]).sum()), len(strangers))
